@@ -1,0 +1,5 @@
+//! The Kubernetes Gateway API on stock Envoy, with every routing decision in a small wasm filter.
+
+pub mod model;
+pub mod object;
+pub mod problem;

@@ -1,0 +1,3 @@
+//! The `gatewasm` command.
+
+fn main() {}

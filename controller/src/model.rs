@@ -1,0 +1,76 @@
+//! The translated configuration: what the data plane must do, free of Kubernetes and of Envoy.
+//! `translate` makes it, `render` turns it into Envoy resources. Data only.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+
+use gatewasm_routing::config::{FilterConfig, Protocol};
+
+use crate::object::ObjectKey;
+
+/// Everything that one set of Envoys serves.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Model {
+    /// The accepted Gateways of ours.
+    pub gateways: BTreeMap<ObjectKey, Gateway>,
+    /// Every cluster that a rule names, by its name `namespace/service/port`.
+    pub clusters: BTreeMap<String, Cluster>,
+    /// Certificates that TLS listeners use, by Secret.
+    pub certificates: BTreeMap<ObjectKey, Certificate>,
+    /// The routes, as the filter takes them. Compiles without a refusal.
+    pub filter_config: FilterConfig,
+}
+
+/// One accepted Gateway.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Gateway {
+    /// Addresses asked for by `spec.addresses`; empty where the environment chooses.
+    pub addresses: Vec<IpAddr>,
+    /// The listeners that can be served, by name (`sectionName`).
+    pub listeners: BTreeMap<String, Listener>,
+}
+
+/// One listener that can be served.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Listener {
+    /// `spec.listeners[].port`.
+    pub port: u16,
+    /// HTTP or HTTPS.
+    pub protocol: Protocol,
+    /// Exact or `*.` hostname; `None` for every host. On HTTPS it is the SNI of the filter chain.
+    pub hostname: Option<String>,
+    /// Secrets with the certificates, in the order of `tls.certificateRefs`; empty on HTTP.
+    pub certificates: Vec<ObjectKey>,
+}
+
+/// One port of one Service.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Cluster {
+    /// Ready endpoints; empty answers 503.
+    pub endpoints: BTreeSet<Endpoint>,
+}
+
+/// Where a backend listens.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Endpoint {
+    /// IP address, or a DNS name where `--backend` named one.
+    pub host: String,
+    /// Port.
+    pub port: u16,
+}
+
+/// A certificate with its key, already found to belong together.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Certificate {
+    /// PEM, leaf first.
+    pub chain: String,
+    /// PEM.
+    pub private_key: String,
+}
+
+impl std::fmt::Debug for Certificate {
+    /// Leaves the key out, so that it can never reach a log.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Certificate").field("chain", &self.chain).finish_non_exhaustive()
+    }
+}

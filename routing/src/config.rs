@@ -1,0 +1,200 @@
+//! The filter config, version 1: the JSON contract between whoever writes routes and the filter that runs them.
+//! Data only. What the values mean is decided by [`crate::compile`]; how they are delivered is not known here.
+//!
+//! It mirrors the Gateway API, so that a person can hold an HTTPRoute beside it: camelCase, discriminators spelled
+//! as in the API, and the route's own identity on every route. `docs/filter-config.md` describes every field.
+
+use serde::{Deserialize, Serialize};
+
+/// The only version of the filter config that this build reads and writes.
+pub const VERSION: u32 = 1;
+
+/// Everything that the filter needs to route the requests of one Envoy.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub struct FilterConfig {
+    /// Version of this format: 1. Another version is refused.
+    pub version: u32,
+    /// Whether the filter hands listener, route and rule of every request to Envoy's access log
+    /// (filter state `wasm.gatewasm.listener`, `.route`, `.rule`). It costs host calls, so it is off by default.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub access_log: bool,
+    /// The Gateway listeners, in any order.
+    pub listeners: Vec<Listener>,
+}
+
+/// One listener of a Gateway (Gateway API `Listener`) and the routes attached to it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub struct Listener {
+    /// `namespace/gateway/listener`; unique in the config.
+    pub name: String,
+    /// `namespace/gateway`. Listeners of one Gateway and port are alternatives for a request, chosen by its host.
+    pub gateway: String,
+    /// The port of the Gateway's listener, 1 to 65535 (not the one that Envoy binds, where that was moved).
+    pub port: u16,
+    /// What is spoken on that port.
+    pub protocol: Protocol,
+    /// `foo.example.com`, `*.example.com` (one or more labels in place of the `*`), or absent for every host.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hostname: Option<String>,
+    /// The attached routes, in any order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub routes: Vec<Route>,
+}
+
+/// Protocol of a listener (Gateway API `ProtocolType`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub enum Protocol {
+    /// Cleartext HTTP/1.1 or HTTP/2.
+    #[serde(rename = "HTTP")]
+    Http,
+    /// HTTP over TLS that the listener terminates.
+    #[serde(rename = "HTTPS")]
+    Https,
+}
+
+/// One HTTPRoute as attached to one listener.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub struct Route {
+    /// Kind of the object that the rules come from.
+    pub kind: RouteKind,
+    /// Namespace of that object; part of the tie-break.
+    pub namespace: String,
+    /// Name of that object; part of the tie-break.
+    pub name: String,
+    /// `metadata.creationTimestamp` in UTC, `2026-01-31T00:00:00Z`. Older wins a tie; a route without one is the
+    /// youngest.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub creation_timestamp: Option<String>,
+    /// The route's hostnames, already intersected with the listener's; empty means the listener's own hostname.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub hostnames: Vec<String>,
+    /// The rules in the order of the route: the last tie-break.
+    #[serde(default)]
+    pub rules: Vec<Rule>,
+}
+
+/// Kind of a route.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub enum RouteKind {
+    /// `gateway.networking.k8s.io` HTTPRoute.
+    #[serde(rename = "HTTPRoute")]
+    HttpRoute,
+}
+
+/// One rule of a route (Gateway API `HTTPRouteRule`).
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub struct Rule {
+    /// The rule's own name, if it has one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// The rule applies when any of these matches; empty means every path.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub matches: Vec<RouteMatch>,
+    /// Why the rule cannot be served as written. It still takes part in the choice, and answers 500, so that its
+    /// requests never fall through to a broader rule.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub invalid: Option<String>,
+    /// Where requests go, by weight. Without any, or with all weights 0, the rule answers 500.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub backends: Vec<Backend>,
+}
+
+/// Conditions that a request must all meet (Gateway API `HTTPRouteMatch`).
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub struct RouteMatch {
+    /// Absent means PathPrefix `/`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub path: Option<PathMatch>,
+    /// All must match; of entries with the same name (in any case) only the first counts.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub headers: Vec<ValueMatch>,
+    /// All must match; of entries with the same name only the first counts.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub query_params: Vec<ValueMatch>,
+    /// Upper case, `GET`; absent means every method.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub method: Option<String>,
+}
+
+/// Condition on the path, without the query string (Gateway API `HTTPPathMatch`).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
+pub struct PathMatch {
+    /// How `value` is compared.
+    #[serde(rename = "type", default)]
+    pub kind: PathMatchType,
+    /// The path, prefix or expression.
+    pub value: String,
+}
+
+/// How a path is compared (Gateway API `PathMatchType`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub enum PathMatchType {
+    /// The whole path, case-sensitive.
+    Exact,
+    /// By path elements, case-sensitive; a trailing `/` of the value means nothing.
+    #[default]
+    PathPrefix,
+    /// The whole path must match the expression (Rust `regex` syntax).
+    RegularExpression,
+}
+
+/// Condition on a header or a query parameter (Gateway API `HTTPHeaderMatch`, `HTTPQueryParamMatch`).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
+pub struct ValueMatch {
+    /// How `value` is compared.
+    #[serde(rename = "type", default)]
+    pub kind: ValueMatchType,
+    /// Header name (any case) or query parameter name (case-sensitive).
+    pub name: String,
+    /// The value or expression.
+    pub value: String,
+}
+
+/// How a value is compared (Gateway API `HeaderMatchType`, `QueryParamMatchType`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub enum ValueMatchType {
+    /// The whole value, case-sensitive.
+    #[default]
+    Exact,
+    /// The whole value must match the expression (Rust `regex` syntax).
+    RegularExpression,
+}
+
+/// One share of a rule's requests (Gateway API `HTTPBackendRef`).
+/// Exactly one of `cluster` and `invalid` is set.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub struct Backend {
+    /// Name of the Envoy cluster, `namespace/service/port`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cluster: Option<String>,
+    /// Why this backend cannot be used; its share of the requests is answered 500.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub invalid: Option<String>,
+    /// Share of the rule's requests, relative to the sum of the rule's weights; 0 to 1,000,000.
+    #[serde(default = "default_weight")]
+    pub weight: u32,
+}
+
+fn default_weight() -> u32 {
+    1
+}
