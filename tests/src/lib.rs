@@ -1,1 +1,8 @@
-//! Tools that the drivers share.
+//! Tools that the drivers share: where the real parts are, a backend that echoes, clients, and processes that end
+//! with their test.
+
+pub mod client;
+pub mod echo;
+pub mod load;
+pub mod process;
+pub mod tools;

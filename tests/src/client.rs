@@ -1,0 +1,160 @@
+//! Clients: one request on a connection of its own, in cleartext, over TLS, or byte by byte.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, Result, anyhow};
+use http_body_util::{BodyExt, Empty};
+use hyper::body::Bytes;
+use hyper::client::conn::http1;
+use hyper_util::rt::TokioIo;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, ServerName};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+
+use crate::echo::Echoed;
+
+/// No answer within this time is a failure.
+const TIMEOUT: Duration = Duration::from_secs(60);
+
+/// A request to send.
+#[derive(Clone, Debug)]
+pub struct Request {
+    /// `GET` by default.
+    pub method: String,
+    /// `Host`.
+    pub host: String,
+    /// Path with query.
+    pub path: String,
+    /// Further headers, in order, repeated ones allowed; values may be any bytes that HTTP allows.
+    pub headers: Vec<(String, Vec<u8>)>,
+}
+
+/// An answer.
+#[derive(Clone, Debug)]
+pub struct Answer {
+    /// Status code.
+    pub status: u16,
+    /// Headers, repeated ones joined by a comma.
+    pub headers: BTreeMap<String, String>,
+    /// Body.
+    pub body: Vec<u8>,
+}
+
+impl Request {
+    /// `GET` of `path` on `host`.
+    pub fn get(host: &str, path: &str) -> Self {
+        Self { method: "GET".into(), host: host.into(), path: path.into(), headers: Vec::new() }
+    }
+
+    /// With one more header.
+    #[must_use]
+    pub fn header(mut self, name: &str, value: impl AsRef<[u8]>) -> Self {
+        self.headers.push((name.into(), value.as_ref().to_vec()));
+        self
+    }
+
+    /// With another method.
+    #[must_use]
+    pub fn method(mut self, method: &str) -> Self {
+        self.method = method.into();
+        self
+    }
+
+    /// Sends it to `address` over HTTP/1.1 and reads the answer.
+    pub async fn send(&self, address: SocketAddr) -> Result<Answer> {
+        within(async { self.over(TcpStream::connect(address).await?).await }).await
+    }
+
+    /// Sends it over TLS with the SNI `server_name`, trusting only `root` (PEM).
+    pub async fn send_tls(&self, address: SocketAddr, server_name: &str, root: &str) -> Result<Answer> {
+        let connector = connector(root)?;
+        let name = ServerName::try_from(server_name.to_owned())?;
+        within(async {
+            let stream = TcpStream::connect(address).await?;
+            self.over(connector.connect(name, stream).await.context("TLS handshake")?).await
+        })
+        .await
+    }
+
+    pub(crate) fn to_hyper(&self) -> Result<hyper::Request<Empty<Bytes>>> {
+        let mut request =
+            hyper::Request::builder().method(self.method.as_str()).uri(&self.path).header("host", &self.host);
+        for (name, value) in &self.headers {
+            request = request.header(name, value.as_slice());
+        }
+        Ok(request.body(Empty::new())?)
+    }
+
+    async fn over(&self, stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) -> Result<Answer> {
+        let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
+        let connection = tokio::spawn(connection);
+        let (parts, body) = sender.send_request(self.to_hyper()?).await?.into_parts();
+        let body = body.collect().await?.to_bytes().to_vec();
+        drop(sender);
+        connection.abort();
+        let mut headers = BTreeMap::<String, String>::new();
+        for (name, value) in &parts.headers {
+            let value = String::from_utf8_lossy(value.as_bytes());
+            headers
+                .entry(name.to_string())
+                .and_modify(|all| *all = format!("{all},{value}"))
+                .or_insert_with(|| value.into_owned());
+        }
+        Ok(Answer { status: parts.status.as_u16(), headers, body })
+    }
+}
+
+impl Answer {
+    /// The body as the echo backend wrote it.
+    pub fn echoed(&self) -> Result<Echoed> {
+        serde_json::from_slice(&self.body).with_context(|| {
+            format!("status {}, body {:?}", self.status, String::from_utf8_lossy(&self.body))
+        })
+    }
+
+    /// The body as text.
+    pub fn text(&self) -> String {
+        String::from_utf8_lossy(&self.body).into_owned()
+    }
+}
+
+/// Writes `bytes` as they are and reads until the peer closes or says nothing for half a second.
+pub async fn raw(address: SocketAddr, bytes: &[u8]) -> Result<Vec<u8>> {
+    within(async {
+        let mut stream = TcpStream::connect(address).await?;
+        stream.write_all(bytes).await?;
+        let mut answer = Vec::new();
+        let mut chunk = [0; 8192];
+        let silence = Duration::from_millis(500);
+        while let Ok(read) = tokio::time::timeout(silence, stream.read(&mut chunk)).await {
+            match read {
+                Ok(0) | Err(_) => break,
+                Ok(length) => answer.extend(chunk.iter().take(length)),
+            }
+        }
+        Ok(answer)
+    })
+    .await
+}
+
+fn connector(root: &str) -> Result<TlsConnector> {
+    let mut roots = rustls::RootCertStore::empty();
+    for certificate in CertificateDer::pem_slice_iter(root.as_bytes()) {
+        roots.add(certificate?)?;
+    }
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let config = rustls::ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()?
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    Ok(TlsConnector::from(Arc::new(config)))
+}
+
+async fn within<T>(work: impl Future<Output = Result<T>>) -> Result<T> {
+    tokio::time::timeout(TIMEOUT, work).await.map_err(|_| anyhow!("no answer within {TIMEOUT:?}"))?
+}
