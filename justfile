@@ -1,0 +1,58 @@
+# The project's tools live outside the checkout; tests/tools.sh puts them there.
+export PATH := env("GATEWASM_CACHE", env("HOME") / ".cache/gatewasm") / "bin" + ":" + env("PATH")
+
+[private]
+default:
+    @just --list --unsorted
+
+# Release binary `target/release/gatewasm`, with the filter inside
+[group('build')]
+build: (tools "build")
+    cargo build --release --locked -p gatewasm
+
+# The guide, running: builds, starts the backends and a gateway, prints curl lines
+[group('build')]
+demo: build
+    manifests/examples/guide/demo.sh
+
+# Everything that must pass before a commit: lint, unit, property, golden, request table, real Envoy
+[group('test')]
+test: (tools "test") lint
+    cargo build --locked --workspace --exclude gatewasm-filter
+    cargo test --locked --workspace --exclude gatewasm-filter --quiet
+    just test-wasm
+
+# The request table on the engine in wasm32, under Node
+[group('test')]
+test-wasm: (tools "test")
+    CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUNNER=wasm-bindgen-test-runner \
+        cargo test --locked --target wasm32-unknown-unknown -p gatewasm-routing --test wasm
+
+# Golden files: write what is generated now, then show what changed
+[group('test')]
+update-golden *CASE:
+    UPDATE_EXPECT=1 cargo test --locked -p gatewasm-tests --test golden -- {{ CASE }}
+    git diff --stat -- tests/golden
+
+# Figures: nanoseconds per decision, CPU per request in Envoy, size of the filter
+[group('test')]
+bench: (tools "bench") build
+    tests/bench/run.sh
+
+# Format, clippy (native and wasm32), documentation
+[group('check')]
+lint: (tools "build")
+    cargo fmt --all --check
+    cargo clippy --locked --workspace --exclude gatewasm-filter --all-targets --quiet -- -D warnings
+    cargo clippy --locked -p gatewasm-routing -p gatewasm-filter --target wasm32-unknown-unknown --quiet -- -D warnings
+    RUSTDOCFLAGS="-D warnings" cargo doc --locked --workspace --exclude gatewasm-filter --no-deps --quiet
+
+# Licences and sources of the dependencies (needs cargo-deny)
+[group('check')]
+deny:
+    cargo deny --locked check bans licenses sources
+
+# What the other recipes need, into a folder outside the checkout
+[group('check')]
+tools SET="test":
+    @tests/tools.sh {{ SET }}
