@@ -13,6 +13,7 @@ build: (tools "build")
 # The guide, running: builds, starts the backends and a gateway, prints curl lines
 [group('build')]
 demo: build
+    cargo build --release --locked -p gatewasm-tests --bin echo
     manifests/examples/guide/demo.sh
 
 # Everything that must pass before a commit: lint, unit, property, golden, request table, real Envoy
