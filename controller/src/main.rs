@@ -1,3 +1,7 @@
-//! The `gatewasm` command.
+//! The `gatewasm` command: see [`gatewasm::cli`].
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    gatewasm::cli::main()
+}
