@@ -198,3 +198,11 @@ pub struct Backend {
 fn default_weight() -> u32 {
     1
 }
+
+impl std::fmt::Display for RouteKind {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            RouteKind::HttpRoute => "HTTPRoute",
+        })
+    }
+}

@@ -4,8 +4,20 @@
 //! builds for wasm32 and natively, so that the filter, the controller's checks and `gatewasm explain` can never
 //! disagree about a request.
 
+mod backend;
+mod compile;
 pub mod config;
+mod matching;
+mod parse;
+pub mod precedence;
+mod problem;
 mod request;
+mod table;
+pub mod timestamp;
 pub mod wire;
 
+pub use compile::{MAX_WEIGHT, check_match, compile};
+pub use parse::{MAX_BYTES, parse};
+pub use problem::ConfigProblem;
 pub use request::Request;
+pub use table::{Cause, Decision, Matched, RouteId, RouteTable};

@@ -15,3 +15,33 @@ pub struct Request<'a> {
     /// Pseudo-headers may be among them and are ignored.
     pub headers: &'a [(&'a [u8], &'a [u8])],
 }
+
+impl<'a> Request<'a> {
+    /// The path up to the first `?`, and the query string after it (RFC 3986, 3.4), empty without one.
+    pub(crate) fn path_and_query(&self) -> (&'a [u8], &'a [u8]) {
+        let query = self.path.iter().position(|byte| *byte == b'?');
+        match query.and_then(|mark| self.path.split_at_checked(mark)) {
+            Some((path, [_, query @ ..])) => (path, query),
+            _ => (self.path, &[]),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_query_begins_at_the_first_question_mark() {
+        let split = |path: &'static str| {
+            let request = Request { method: b"GET", authority: b"", path: path.as_bytes(), headers: &[] };
+            let (path, query) = request.path_and_query();
+            (std::str::from_utf8(path).unwrap(), std::str::from_utf8(query).unwrap())
+        };
+        assert_eq!(split("/a"), ("/a", ""));
+        assert_eq!(split("/a?"), ("/a", ""));
+        assert_eq!(split("/a?b=c?d"), ("/a", "b=c?d"));
+        assert_eq!(split("?b"), ("", "b"));
+        assert_eq!(split(""), ("", ""));
+    }
+}

@@ -1,0 +1,111 @@
+//! Which of a rule's backends gets a request, by weight, from a number that the caller draws.
+
+/// The backends of one rule.
+#[derive(Clone, Debug)]
+pub(crate) struct Backends {
+    /// Backends that have a share, each with the sum of the weights up to and including its own.
+    shares: Vec<Share>,
+    total: u64,
+}
+
+#[derive(Clone, Debug)]
+struct Share {
+    end: u64,
+    target: Target,
+    weight: u32,
+}
+
+/// Where a share goes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Target {
+    /// The name of an Envoy cluster.
+    Cluster(String),
+    /// The backend cannot be used, for this reason; "500 status codes MUST be returned" for its share
+    /// (Gateway API `HTTPRouteRule.backendRefs`).
+    Invalid(String),
+}
+
+impl Backends {
+    /// "Proportion of requests … computed as weight/(sum of all weights)"; weight 0 means none, and an invalid
+    /// backend keeps its share (Gateway API `BackendRef.weight`).
+    pub(crate) fn new(backends: impl IntoIterator<Item = (Target, u32)>) -> Self {
+        let mut total = 0_u64;
+        let shares = backends
+            .into_iter()
+            .filter(|(_, weight)| *weight > 0)
+            .map(|(target, weight)| {
+                total = total.saturating_add(weight.into());
+                Share { end: total, target, weight }
+            })
+            .collect();
+        Self { shares, total }
+    }
+
+    /// The backend for one request; `None` without any, or with all weights 0.
+    ///
+    /// `random` is uniform over all of `u64`: the upper half of the 128-bit product with the total is uniform over
+    /// the total, but for a bias below `total / 2^64`.
+    pub(crate) fn choose(&self, random: u64) -> Option<&Target> {
+        if let [only] = self.shares.as_slice() {
+            return Some(&only.target);
+        }
+        let product = u128::from(random).saturating_mul(self.total.into());
+        let point = u64::try_from(product >> 64).unwrap_or(u64::MAX);
+        let index = self.shares.partition_point(|share| share.end <= point);
+        self.shares.get(index).map(|share| &share.target)
+    }
+
+    /// Every backend that has a share, with its weight.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (&Target, u32)> {
+        self.shares.iter().map(|share| (&share.target, share.weight))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn cluster(name: &str) -> Target {
+        Target::Cluster(name.to_owned())
+    }
+
+    #[test]
+    fn none_without_backends_or_weights() {
+        assert_eq!(Backends::new([]).choose(0), None);
+        let zero = Backends::new([(cluster("a"), 0), (cluster("b"), 0)]);
+        assert_eq!(zero.choose(0), None);
+        assert_eq!(zero.choose(u64::MAX), None);
+    }
+
+    #[test]
+    fn a_single_share_gets_everything() {
+        let backends = Backends::new([(cluster("a"), 0), (cluster("b"), 3), (cluster("c"), 0)]);
+        for random in [0, 1, u64::MAX / 2, u64::MAX] {
+            assert_eq!(backends.choose(random), Some(&cluster("b")));
+        }
+    }
+
+    #[test]
+    fn shares_border_where_the_weights_say() {
+        let backends = Backends::new([(cluster("a"), 1), (cluster("b"), 3)]);
+        let quarter = 1_u64 << 62;
+        assert_eq!(backends.choose(0), Some(&cluster("a")));
+        assert_eq!(backends.choose(quarter - 1), Some(&cluster("a")));
+        assert_eq!(backends.choose(quarter), Some(&cluster("b")));
+        assert_eq!(backends.choose(u64::MAX), Some(&cluster("b")));
+    }
+
+    #[test]
+    fn shares_hold_over_evenly_spread_numbers() {
+        let backends = Backends::new([(cluster("a"), 80), (Target::Invalid("gone".to_owned()), 20)]);
+        let (count, step) = (10_000, u64::MAX / 10_000);
+        let to_a = (0..count).filter(|i| backends.choose(i * step) == Some(&cluster("a"))).count();
+        assert!((7_999..=8_001).contains(&to_a), "{to_a}");
+    }
+
+    #[test]
+    fn the_largest_weights_stay_in_range() {
+        let backends = Backends::new((0..1000).map(|i| (cluster(&i.to_string()), u32::MAX)));
+        assert_eq!(backends.choose(u64::MAX), Some(&cluster("999")));
+    }
+}

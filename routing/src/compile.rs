@@ -1,0 +1,356 @@
+//! [`FilterConfig`] to [`RouteTable`]. Decides what is a sound config, and finds every fault of an unsound one; knows
+//! nothing of requests.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use rustc_hash::FxHashMap;
+
+use crate::backend::{Backends, Target};
+use crate::config::{self, FilterConfig, Protocol, VERSION, ValueMatch, ValueMatchType};
+use crate::matching::header::{self, HeaderMatch};
+use crate::matching::host::{HostMap, Hostname};
+use crate::matching::method::Method;
+use crate::matching::path::{PathIndex, PathMatch};
+use crate::matching::query::QueryMatch;
+use crate::matching::value::{Expressions, Value};
+use crate::precedence::HostnameRank;
+use crate::problem::{ConfigProblem, Problems};
+use crate::table::{Attached, Conditions, Entry, Listener, Match, Route, RouteId, RouteTable, Rule};
+use crate::timestamp::Timestamp;
+use crate::wire;
+
+/// Largest weight of a backend (Gateway API `BackendRef.weight`).
+pub const MAX_WEIGHT: u32 = 1_000_000;
+
+/// Most pairs of hostname and match that a table holds, 40 MB: a route's matches apply under each of its hostnames,
+/// and a small document could ask for more memory than there is.
+const MAX_PAIRS: usize = 10_000_000;
+
+/// Compiles a filter config.
+///
+/// # Errors
+/// Every fault, in the order of the document. A config with a fault is refused as a whole: a table that lacks a rule
+/// would send that rule's requests elsewhere.
+pub fn compile(config: &FilterConfig) -> Result<RouteTable, Vec<ConfigProblem>> {
+    let mut compiler = Compiler::default();
+    if config.version != VERSION {
+        let version = config.version;
+        let message = format!("the document is of version {version}; this build reads version {VERSION}");
+        compiler.problems.add("version", message);
+    }
+    compiler.table.access_log = config.access_log;
+    for (i, listener) in config.listeners.iter().enumerate() {
+        compiler.within(format_args!("listeners[{i}]"), |compiler| compiler.listener(listener));
+    }
+    if compiler.problems.is_empty() { Ok(compiler.table) } else { Err(compiler.problems.into_vec()) }
+}
+
+/// The faults that [`compile`] would find in one match, with paths relative to it (`path.value`, `headers[0].name`).
+pub fn check_match(route_match: &config::RouteMatch) -> Vec<ConfigProblem> {
+    let mut compiler = Compiler::default();
+    compiler.conditions(route_match);
+    compiler.problems.into_vec()
+}
+
+#[derive(Default)]
+struct Compiler<'c> {
+    table: RouteTable,
+    problems: Problems,
+    expressions: Expressions,
+    names: BTreeSet<&'c str>,
+    /// For each Gateway and port its place in the table, and its listeners' protocol and hostnames.
+    ports: BTreeMap<(&'c str, u16), Port<'c>>,
+    pairs: usize,
+}
+
+struct Port<'c> {
+    index: usize,
+    protocol: Protocol,
+    hostnames: BTreeMap<Hostname<'c>, &'c str>,
+}
+
+impl<'c> Compiler<'c> {
+    fn within<T>(&mut self, segment: std::fmt::Arguments<'_>, part: impl FnOnce(&mut Self) -> T) -> T {
+        // The problems move out and back, so that the part sees the whole compiler.
+        let mut problems = std::mem::take(&mut self.problems);
+        let result = problems.within(segment, |problems| {
+            std::mem::swap(&mut self.problems, problems);
+            let result = part(self);
+            std::mem::swap(&mut self.problems, problems);
+            result
+        });
+        self.problems = problems;
+        result
+    }
+
+    fn listener(&mut self, listener: &'c config::Listener) {
+        self.name("name", &listener.name);
+        self.name("gateway", &listener.gateway);
+        if listener.port == 0 {
+            self.problems.add("port", "0 is not a port; ports are 1 to 65535");
+        }
+        let hostname = self.hostname("hostname", listener.hostname.as_deref());
+        let index = self.table.listeners.len();
+        self.register(listener, hostname, index);
+
+        let mut seen = BTreeSet::new();
+        let mut attached = Vec::with_capacity(listener.routes.len());
+        for (i, route) in listener.routes.iter().enumerate() {
+            self.within(format_args!("routes[{i}]"), |compiler| {
+                if !seen.insert((route.kind, &route.namespace, &route.name)) {
+                    let message = format!(
+                        "{} {}/{} stands twice in this listener",
+                        route.kind, route.namespace, route.name
+                    );
+                    compiler.problems.add("name", message);
+                }
+                attached.push(compiler.route(route, hostname));
+            });
+        }
+        let hosts =
+            if self.problems.is_empty() { self.index(&attached) } else { HostMap::default() };
+        let attached = attached.into_iter().map(|(attached, _)| attached).collect();
+        self.table.listeners.push(Listener { name: listener.name.clone(), hosts, attached });
+    }
+
+    /// Gives the listener its place among those of its Gateway and port, and its entry.
+    fn register(&mut self, listener: &'c config::Listener, hostname: Option<Hostname<'c>>, index: usize) {
+        if !self.names.insert(&listener.name) {
+            self.problems.add("name", format!("\"{}\" is the name of another listener too", listener.name));
+        }
+        let new = self.ports.len();
+        let key = (listener.gateway.as_str(), listener.port);
+        let port = self.ports.entry(key).or_insert_with(|| Port {
+            index: new,
+            protocol: listener.protocol,
+            hostnames: BTreeMap::new(),
+        });
+        if port.protocol != listener.protocol {
+            let message = format!(
+                "port {} of Gateway {} has listeners of another protocol",
+                listener.port, listener.gateway
+            );
+            self.problems.add("protocol", message);
+            return;
+        }
+        if port.index == new {
+            self.table.ports.push(HostMap::default());
+        }
+        let Some(hostname) = hostname else { return };
+        if let Some(other) = port.hostnames.insert(hostname, &listener.name) {
+            let message = format!(
+                "\"{other}\" serves {hostname} on port {} of Gateway {} too",
+                listener.port, listener.gateway
+            );
+            self.problems.add("hostname", message);
+        }
+        if let Some(listeners) = self.table.ports.get_mut(port.index) {
+            listeners.insert(hostname, index);
+        }
+        let (name, own) = match listener.protocol {
+            Protocol::Http => (wire::entry_of_port(&listener.gateway, listener.port), None),
+            Protocol::Https => (listener.name.clone(), Some(index)),
+        };
+        let entry = Entry { port: port.index, listener: own };
+        let known = self.table.entries.insert(name.clone().into_bytes().into(), entry);
+        if known.is_some_and(|known| known.port != entry.port) {
+            self.problems.add("name", format!("\"{name}\" already stands for a port of another Gateway"));
+        }
+    }
+
+    /// The route and its rules, and the hostnames under which they apply.
+    fn route(
+        &mut self,
+        route: &'c config::Route,
+        listener: Option<Hostname<'c>>,
+    ) -> (Attached, BTreeSet<Hostname<'c>>) {
+        self.name("namespace", &route.namespace);
+        self.name("name", &route.name);
+        let created = route.creation_timestamp.as_deref().and_then(|text| {
+            let created = Timestamp::parse(text);
+            if created.is_none() {
+                let message =
+                    format!("\"{text}\" is not a time in UTC such as 2026-01-31T00:00:00Z (RFC 3339)");
+                self.problems.add("creationTimestamp", message);
+            }
+            created
+        });
+        let mut hostnames = BTreeSet::new();
+        for (i, text) in route.hostnames.iter().enumerate() {
+            let hostname = self.hostname(format_args!("hostnames[{i}]"), Some(text));
+            let (Some(hostname), Some(listener)) = (hostname, listener) else { continue };
+            if hostname.is_within(listener) {
+                hostnames.insert(hostname);
+            } else {
+                let message = format!("\"{text}\" reaches beyond the listener's hostname {listener}");
+                self.problems.add(format_args!("hostnames[{i}]"), message);
+            }
+        }
+        if route.hostnames.is_empty() {
+            hostnames.extend(listener);
+        }
+        let index = self.table.routes.len();
+        self.table
+            .routes
+            .push(Route { id: RouteId::new(route.kind, &route.namespace, &route.name), created });
+        let first = self.next_match();
+        for (i, rule) in route.rules.iter().enumerate() {
+            self.within(format_args!("rules[{i}]"), |compiler| compiler.rule(rule, index, i));
+        }
+        let matches = first..self.next_match();
+        self.pairs = self.pairs.saturating_add(matches.len().saturating_mul(hostnames.len()));
+        if self.pairs > MAX_PAIRS {
+            self.problems
+                .add("hostnames", format!("more than {MAX_PAIRS} pairs of hostname and match in all"));
+        }
+        (Attached { hostnames: route.hostnames.clone(), matches }, hostnames)
+    }
+
+    fn rule(&mut self, rule: &config::Rule, route: usize, index: usize) {
+        if let Some(name) = &rule.name {
+            self.name("name", name);
+        }
+        let id = self.table.rules.len();
+        for (i, route_match) in rule.matches.iter().enumerate() {
+            self.within(format_args!("matches[{i}]"), |compiler| {
+                if let Some((path, conditions)) = compiler.conditions(route_match) {
+                    compiler.table.matches.push(Match { rule: id, index: i, path, conditions });
+                }
+            });
+        }
+        if rule.matches.is_empty() {
+            let every_path =
+                Match { rule: id, index: 0, path: PathMatch::default(), conditions: Conditions::default() };
+            self.table.matches.push(every_path);
+        }
+        let backends = rule.backends.iter().enumerate().filter_map(|(i, backend)| {
+            self.within(format_args!("backends[{i}]"), |compiler| compiler.backend(backend))
+        });
+        let backends = Backends::new(backends.collect::<Vec<_>>());
+        self.table.rules.push(Rule { route, index, invalid: rule.invalid.clone(), backends });
+    }
+
+    fn conditions(&mut self, route_match: &config::RouteMatch) -> Option<(PathMatch, Conditions)> {
+        let path = match &route_match.path {
+            Some(path) => {
+                let compiled = PathMatch::compile(path, &mut self.expressions);
+                self.sound("path.value", compiled)
+            }
+            None => Some(PathMatch::default()),
+        };
+        let method = match &route_match.method {
+            Some(name) => self.sound("method", Method::parse(name)).map(Some),
+            None => Some(None),
+        };
+        let headers = self.values("headers", &route_match.headers, header::parse_name);
+        let headers = headers.into_iter().map(|(name, value)| HeaderMatch { name, value }).collect();
+        let query_params = self.values("queryParams", &route_match.query_params, parameter_name);
+        let query_params = query_params.into_iter().map(|(name, value)| QueryMatch { name, value }).collect();
+        Some((path?, Conditions { method: method?, headers, query_params }))
+    }
+
+    /// The entries that count: "If multiple entries specify equivalent header names, only the first entry … MUST be
+    /// considered for a match" (Gateway API `HTTPHeaderMatch.name`, and the same for query parameters). The others
+    /// are checked all the same.
+    fn values(
+        &mut self,
+        field: &str,
+        entries: &[ValueMatch],
+        parse_name: impl Fn(&str) -> Result<Box<str>, String>,
+    ) -> Vec<(Box<str>, Value)> {
+        let mut values: Vec<(Box<str>, Value)> = Vec::with_capacity(entries.len());
+        for (i, entry) in entries.iter().enumerate() {
+            let name = self.sound(format_args!("{field}[{i}].name"), parse_name(&entry.name));
+            let value = match entry.kind {
+                ValueMatchType::Exact => Ok(Value::Exact(entry.value.as_str().into())),
+                ValueMatchType::RegularExpression => {
+                    self.expressions.compile(&entry.value).map(Value::Expression)
+                }
+            };
+            let value = self.sound(format_args!("{field}[{i}].value"), value);
+            let (Some(name), Some(value)) = (name, value) else { continue };
+            if values.iter().all(|(known, _)| *known != name) {
+                values.push((name, value));
+            }
+        }
+        values
+    }
+
+    fn backend(&mut self, backend: &config::Backend) -> Option<(Target, u32)> {
+        if backend.weight > MAX_WEIGHT {
+            self.problems
+                .add("weight", format!("{} is too large; weights are 0 to {MAX_WEIGHT}", backend.weight));
+        }
+        let target = match (&backend.cluster, &backend.invalid) {
+            (Some(cluster), None) => {
+                self.name("cluster", cluster);
+                Target::Cluster(cluster.clone())
+            }
+            (None, Some(reason)) => Target::Invalid(reason.clone()),
+            (None, None) => {
+                self.problems.add("", "has neither \"cluster\" nor \"invalid\"");
+                return None;
+            }
+            (Some(_), Some(_)) => {
+                self.problems.add("", "has both \"cluster\" and \"invalid\"");
+                return None;
+            }
+        };
+        Some((target, backend.weight))
+    }
+
+    /// Sorts the matches into the index of each hostname, in order of precedence.
+    fn index(&self, attached: &[(Attached, BTreeSet<Hostname<'c>>)]) -> HostMap<PathIndex> {
+        let table = &self.table;
+        let mut hosts: FxHashMap<Hostname<'c>, PathIndex> = FxHashMap::default();
+        // Under one hostname all matches have the same rank of hostname: it does not matter which.
+        let mut sorted: Vec<_> = attached
+            .iter()
+            .flat_map(|(attached, hostnames)| attached.matches.clone().map(move |id| (id, hostnames)))
+            .filter_map(|(id, hostnames)| {
+                let found = table.match_at(id)?;
+                Some((table.precedence(HostnameRank::default(), found)?, id, &found.path, hostnames))
+            })
+            .collect();
+        sorted.sort_unstable_by(|a, b| a.0.cmp(&b.0));
+        for (_, id, path, hostnames) in sorted {
+            for hostname in hostnames {
+                hosts.entry(*hostname).or_default().push(path, id);
+            }
+        }
+        let mut map = HostMap::default();
+        for (hostname, paths) in hosts {
+            map.insert(hostname, paths);
+        }
+        map
+    }
+
+    fn next_match(&self) -> u32 {
+        // A document of at most 32 MiB has fewer than 2^32 matches.
+        u32::try_from(self.table.matches.len()).unwrap_or(u32::MAX)
+    }
+
+    fn hostname(&mut self, path: impl std::fmt::Display, text: Option<&'c str>) -> Option<Hostname<'c>> {
+        match text {
+            None => Some(Hostname::Any),
+            Some(text) => self.sound(path, Hostname::parse(text)),
+        }
+    }
+
+    /// Names go into headers and log lines.
+    fn name(&mut self, path: &str, name: &str) {
+        if name.is_empty() {
+            self.problems.add(path, "is empty");
+        } else if !name.bytes().all(|byte| byte.is_ascii_graphic()) {
+            self.problems.add(path, format!("{name:?} has characters other than visible ASCII"));
+        }
+    }
+
+    fn sound<T>(&mut self, path: impl std::fmt::Display, result: Result<T, String>) -> Option<T> {
+        result.map_err(|message| self.problems.add(path, message)).ok()
+    }
+}
+
+fn parameter_name(name: &str) -> Result<Box<str>, String> {
+    if name.is_empty() { Err("is empty".to_owned()) } else { Ok(name.into()) }
+}

@@ -1,0 +1,105 @@
+//! A header of a match: the name in any case, the value as a whole.
+
+use std::borrow::Cow;
+
+use super::value::Value;
+use crate::request::Request;
+use crate::wire;
+
+/// The compiled form of one entry of `headers`.
+#[derive(Clone, Debug)]
+pub(crate) struct HeaderMatch {
+    /// In lower case, as Envoy hands out names.
+    pub(crate) name: Box<str>,
+    pub(crate) value: Value,
+}
+
+impl HeaderMatch {
+    pub(crate) fn matches(&self, request: &Request<'_>) -> bool {
+        value_of(&self.name, request).is_some_and(|value| self.value.matches(&value))
+    }
+}
+
+/// The name in the form in which it is compared.
+///
+/// # Errors
+/// Why it is no name of a header that a route can match.
+pub(crate) fn parse_name(name: &str) -> Result<Box<str>, String> {
+    if name.is_empty() || !name.bytes().all(is_token) {
+        return Err(format!("\"{name}\" is not a header name"));
+    }
+    let lower = name.to_ascii_lowercase();
+    if lower.starts_with(wire::PREFIX) {
+        let prefix = wire::PREFIX;
+        return Err(format!(
+            "\"{name}\" cannot be matched: names in {prefix} are removed from every request"
+        ));
+    }
+    Ok(lower.into_boxed_str())
+}
+
+/// RFC 9110, 5.6.2.
+fn is_token(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
+}
+
+/// The value of a header, if the request has it.
+///
+/// A repeated one counts as its values joined by commas: "Implementations SHOULD … follow RFC 7230 3.2.2" (Gateway API
+/// `HTTPHeaderMatch`, today RFC 9110, 5.3). Only that case allocates. `host` is the authority, which is where
+/// Envoy keeps it.
+pub(crate) fn value_of<'r>(name: &str, request: &Request<'r>) -> Option<Cow<'r, [u8]>> {
+    if name == "host" {
+        return Some(Cow::Borrowed(request.authority));
+    }
+    let mut values =
+        request.headers.iter().filter(|header| header.0 == name.as_bytes()).map(|header| header.1);
+    let mut joined = Cow::Borrowed(values.next()?);
+    for value in values {
+        let joined = joined.to_mut();
+        joined.push(b',');
+        joined.extend_from_slice(value);
+    }
+    Some(joined)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn value<'r>(name: &str, headers: &'r [(&'r [u8], &'r [u8])]) -> Option<Cow<'r, [u8]>> {
+        value_of(name, &Request { method: b"GET", authority: b"a.example.com:80", path: b"/", headers })
+    }
+
+    #[test]
+    fn a_header_has_its_value() {
+        let headers: [(&[u8], &[u8]); 2] = [(b"a", b"1"), (b"b", b"\xff")];
+        assert_eq!(value("a", &headers).unwrap().as_ref(), b"1");
+        assert_eq!(value("b", &headers).unwrap().as_ref(), b"\xff");
+        assert_eq!(value("c", &headers), None);
+    }
+
+    #[test]
+    fn repeated_headers_are_joined_in_order() {
+        let headers: [(&[u8], &[u8]); 4] = [(b"a", b"1"), (b"b", b"x"), (b"a", b"2"), (b"a", b"")];
+        assert_eq!(value("a", &headers).unwrap().as_ref(), b"1,2,");
+    }
+
+    #[test]
+    fn host_is_the_authority() {
+        assert_eq!(value("host", &[]).unwrap().as_ref(), b"a.example.com:80");
+    }
+
+    #[test]
+    fn names_are_tokens_in_lower_case() {
+        assert_eq!(parse_name("X-Env_1").unwrap().as_ref(), "x-env_1");
+        for bad in ["", "a b", ":path", "é", "a:", "a\n", "(a)"] {
+            assert_eq!(parse_name(bad).unwrap_err(), format!("\"{bad}\" is not a header name"));
+        }
+    }
+
+    #[test]
+    fn our_own_headers_cannot_be_matched() {
+        assert!(parse_name("X-GW-Listener").unwrap_err().contains("removed from every request"));
+    }
+}

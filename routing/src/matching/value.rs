@@ -1,0 +1,152 @@
+//! A value and how it is compared: the whole value exactly, or the whole value by a regular expression over bytes.
+
+use std::sync::Arc;
+
+use regex::bytes::{Regex, RegexBuilder};
+use rustc_hash::FxHashMap;
+
+/// Longest expression that is accepted; the API allows 4096 characters for a header's value, its longest.
+const MAX_EXPRESSION: usize = 4096;
+/// Largest compiled program. Ordinary expressions need a hundredth of it; `(a{1000}){1000}` is refused.
+const MAX_PROGRAM: usize = 256 << 10;
+/// Largest cache of a lazily built automaton, for each expression and thread that uses it.
+const MAX_CACHE: usize = 256 << 10;
+
+/// The compiled form of a `value` and its `type`.
+#[derive(Clone, Debug)]
+pub(crate) enum Value {
+    Exact(Box<str>),
+    Expression(Expression),
+}
+
+impl Value {
+    pub(crate) fn matches(&self, bytes: &[u8]) -> bool {
+        match self {
+            Value::Exact(value) => value.as_bytes() == bytes,
+            Value::Expression(expression) => expression.matches(bytes),
+        }
+    }
+}
+
+/// A regular expression that must match the whole of a value.
+#[derive(Clone, Debug)]
+pub(crate) struct Expression {
+    source: Box<str>,
+    compiled: Arc<Regex>,
+}
+
+impl Expression {
+    pub(crate) fn matches(&self, bytes: &[u8]) -> bool {
+        self.compiled.is_match(bytes)
+    }
+
+    pub(crate) fn source(&self) -> &str {
+        &self.source
+    }
+}
+
+/// Compiles expressions, each text once: routes repeat them, and a compiled one is large.
+#[derive(Default)]
+pub(crate) struct Expressions(FxHashMap<Box<str>, Result<Arc<Regex>, String>>);
+
+impl Expressions {
+    /// # Errors
+    /// Why `source` is not a usable expression, as a sentence that quotes it.
+    pub(crate) fn compile(&mut self, source: &str) -> Result<Expression, String> {
+        let compiled = match self.0.get(source) {
+            Some(known) => known.clone(),
+            None => {
+                let compiled = compile(source).map(Arc::new);
+                self.0.insert(source.into(), compiled.clone());
+                compiled
+            }
+        };
+        Ok(Expression { source: source.into(), compiled: compiled? })
+    }
+}
+
+/// Whole-value matching cannot be had from a search and a look at its bounds: `/a|/ab` finds `/a` in `/ab`. So the
+/// expression is wrapped, after it has proved to be one by itself (`a)|(b` is none, but would be one when wrapped).
+fn compile(source: &str) -> Result<Regex, String> {
+    if source.len() > MAX_EXPRESSION {
+        let length = source.len();
+        return Err(format!(
+            "the regular expression has {length} bytes; at most {MAX_EXPRESSION} are allowed"
+        ));
+    }
+    build(source).and_then(|_| build(&format!("^(?:{source})$"))).map_err(|error| match error {
+        regex::Error::CompiledTooBig(limit) => {
+            format!("\"{source}\" is too large a regular expression: it needs more than {limit} bytes when compiled")
+        }
+        error => {
+            // The parser's message ends in one line that says what is wrong; before it stands a drawing.
+            let text = error.to_string();
+            let reason = text.lines().last().unwrap_or_default().trim_start_matches("error: ");
+            format!("\"{source}\" is not a valid regular expression: {reason}")
+        }
+    })
+}
+
+/// Without Unicode a `.` matches any byte, so that a value which is no UTF-8 is an ordinary value, and `\w` is ASCII
+/// as in RE2, which other implementations on Envoy use.
+fn build(pattern: &str) -> Result<Regex, regex::Error> {
+    RegexBuilder::new(pattern).unicode(false).size_limit(MAX_PROGRAM).dfa_size_limit(MAX_CACHE).build()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn matches(expression: &str, value: impl AsRef<[u8]>) -> bool {
+        Expressions::default().compile(expression).unwrap().matches(value.as_ref())
+    }
+
+    fn refusal(expression: &str) -> String {
+        Expressions::default().compile(expression).unwrap_err()
+    }
+
+    #[test]
+    fn the_whole_value_must_match() {
+        assert!(matches("/a|/ab", "/ab"));
+        assert!(matches("/v1.*?", "/v1/x"));
+        assert!(!matches("a", "ba"));
+        assert!(!matches("a", "ab"));
+        assert!(!matches("a", "a\n"));
+        assert!(!matches("(?m)a", "b\na"));
+        assert!(matches("^a$", "a"));
+        assert!(matches("", ""));
+        assert!(!matches("", "a"));
+    }
+
+    #[test]
+    fn bytes_that_are_no_text_are_ordinary() {
+        assert!(matches("a.c", b"a\xffc"));
+        assert!(matches(".*", b"\xff\xfe"));
+        assert!(matches("é", "é"));
+        assert!(!matches(r"\w", "é"));
+    }
+
+    #[test]
+    fn what_is_no_expression_is_refused() {
+        assert_eq!(refusal("("), "\"(\" is not a valid regular expression: unclosed group");
+        assert_eq!(refusal("a)|(b"), "\"a)|(b\" is not a valid regular expression: unopened group");
+        assert!(refusal("(?=a)").contains("look-ahead"));
+        // The comment would swallow the closing bracket.
+        refusal("(?x) a # comment");
+    }
+
+    #[test]
+    fn expressions_that_cost_too_much_are_refused() {
+        assert!(refusal("(a{1000}){1000}").contains("too large"));
+        assert!(refusal(&"a".repeat(4097)).contains("has 4097 bytes"));
+        refusal(&"(".repeat(4000));
+        refusal(&format!("{}a{}", "(".repeat(2000), ")".repeat(2000)));
+    }
+
+    #[test]
+    fn equal_expressions_share_one_program() {
+        let mut expressions = Expressions::default();
+        let (first, second) = (expressions.compile("a+").unwrap(), expressions.compile("a+").unwrap());
+        assert!(Arc::ptr_eq(&first.compiled, &second.compiled));
+    }
+}

@@ -1,0 +1,334 @@
+//! The compiled config, and the decision for one request. Nothing is parsed and, but for a repeated header or an
+//! encoded query parameter that a rule asks for, nothing is allocated here.
+
+use std::fmt;
+
+use rustc_hash::FxHashMap;
+
+use crate::backend::{Backends, Target};
+use crate::config::RouteKind;
+use crate::matching::header::HeaderMatch;
+use crate::matching::host::{Host, HostMap};
+use crate::matching::method::Method;
+use crate::matching::path::{PathIndex, PathMatch};
+use crate::matching::query::QueryMatch;
+use crate::precedence::{HostnameRank, Precedence};
+use crate::request::Request;
+use crate::timestamp::Timestamp;
+
+/// A compiled filter config: answers for each request which rule applies and where it goes.
+///
+/// Its parts refer to each other by index, so that the whole can be written to bytes one day.
+#[derive(Debug, Default)]
+pub struct RouteTable {
+    pub(crate) entries: FxHashMap<Box<[u8]>, Entry>,
+    /// For each Gateway and port its listeners by hostname.
+    pub(crate) ports: Vec<HostMap<usize>>,
+    pub(crate) listeners: Vec<Listener>,
+    pub(crate) routes: Vec<Route>,
+    pub(crate) rules: Vec<Rule>,
+    pub(crate) matches: Vec<Match>,
+    pub(crate) access_log: bool,
+}
+
+/// Where the requests of an Envoy filter chain enter.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Entry {
+    pub(crate) port: usize,
+    /// The listener of the chain, where the chain is of one listener alone (HTTPS).
+    pub(crate) listener: Option<usize>,
+}
+
+#[derive(Debug)]
+pub(crate) struct Listener {
+    pub(crate) name: String,
+    /// By the hostnames of its routes: the matches that apply to them.
+    pub(crate) hosts: HostMap<PathIndex>,
+    /// Its routes' hostnames and matches as they were given, to explain a decision.
+    pub(crate) attached: Vec<Attached>,
+}
+
+/// A route as attached to a listener.
+#[derive(Debug)]
+pub(crate) struct Attached {
+    /// As in the config; empty for every host.
+    pub(crate) hostnames: Vec<String>,
+    /// Ids of the route's matches.
+    pub(crate) matches: std::ops::Range<u32>,
+}
+
+/// A route, to name it and to break ties.
+#[derive(Debug)]
+pub(crate) struct Route {
+    pub(crate) id: RouteId,
+    pub(crate) created: Option<Timestamp>,
+}
+
+/// Which object a rule comes from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RouteId {
+    /// Its kind.
+    pub kind: RouteKind,
+    /// Its namespace.
+    pub namespace: String,
+    /// Its name.
+    pub name: String,
+    /// `HTTPRoute namespace/name`, ready for logs.
+    pub label: String,
+}
+
+impl RouteId {
+    pub(crate) fn new(kind: RouteKind, namespace: &str, name: &str) -> Self {
+        let label = format!("{kind} {namespace}/{name}");
+        Self { kind, namespace: namespace.to_owned(), name: name.to_owned(), label }
+    }
+
+    /// `namespace/name`.
+    pub(crate) fn key(&self) -> &str {
+        self.label.split_once(' ').map_or("", |(_, key)| key)
+    }
+}
+
+impl fmt::Display for RouteId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.label)
+    }
+}
+
+#[derive(Debug)]
+pub(crate) struct Rule {
+    pub(crate) route: usize,
+    /// Its place in the route.
+    pub(crate) index: usize,
+    pub(crate) invalid: Option<String>,
+    pub(crate) backends: Backends,
+}
+
+#[derive(Debug)]
+pub(crate) struct Match {
+    pub(crate) rule: usize,
+    /// Its place in the rule.
+    pub(crate) index: usize,
+    pub(crate) path: PathMatch,
+    pub(crate) conditions: Conditions,
+}
+
+/// What a match asks for besides the path.
+#[derive(Debug, Default)]
+pub(crate) struct Conditions {
+    pub(crate) method: Option<Method>,
+    pub(crate) headers: Vec<HeaderMatch>,
+    pub(crate) query_params: Vec<QueryMatch>,
+}
+
+impl Conditions {
+    fn hold(&self, request: &Request<'_>, query: &[u8]) -> bool {
+        self.method.is_none_or(|method| method.matches(request.method))
+            && self.headers.iter().all(|header| header.matches(request))
+            && self.query_params.iter().all(|parameter| parameter.matches(query))
+    }
+}
+
+/// What happens to a request.
+#[derive(Clone, Copy, Debug)]
+pub enum Decision<'t> {
+    /// It goes to an Envoy cluster.
+    Forward {
+        /// Name of the cluster.
+        cluster: &'t str,
+        /// What decided it.
+        matched: Matched<'t>,
+    },
+    /// It is answered here.
+    Respond {
+        /// Status of the answer.
+        status: u16,
+        /// Why.
+        cause: Cause,
+        /// The listener that it belongs to, if any.
+        listener: Option<&'t str>,
+        /// The match that decided it, if any.
+        matched: Option<Matched<'t>>,
+    },
+}
+
+/// Which match decided about a request.
+#[derive(Clone, Copy, Debug)]
+pub struct Matched<'t> {
+    /// Name of the listener.
+    pub listener: &'t str,
+    /// The route.
+    pub route: &'t RouteId,
+    /// Index of the rule in the route.
+    pub rule: usize,
+    /// Index of the match in the rule; 0 for a rule that has none.
+    pub match_index: usize,
+}
+
+/// Why a request is answered by the filter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cause {
+    /// The entry is unknown, or no listener of its port serves the host.
+    NoListener,
+    /// The host belongs to another listener than the one whose certificate the client was shown.
+    Misdirected,
+    /// No rule of the listener matches.
+    NoRoute,
+    /// The rule cannot be served as written.
+    InvalidRule,
+    /// The rule has no backend with a weight above 0.
+    NoBackends,
+    /// The chosen share belongs to a backend that cannot be used.
+    InvalidBackend,
+}
+
+impl Cause {
+    /// The status of the answer.
+    ///
+    /// "404 … if no rules matching a request have been successfully attached", 500 for a rule or share without a
+    /// usable backend (Gateway API `HTTPRouteRule`); 421 for a request that came in by another listener's
+    /// certificate (Gateway API `ListenerTLSConfig`, RFC 9110, 15.5.20).
+    pub fn status(self) -> u16 {
+        match self {
+            Self::NoListener | Self::NoRoute => 404,
+            Self::Misdirected => 421,
+            Self::InvalidRule | Self::NoBackends | Self::InvalidBackend => 500,
+        }
+    }
+}
+
+impl fmt::Display for Cause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::NoListener => "no listener serves this host",
+            Self::Misdirected => "another listener serves this host",
+            Self::NoRoute => "no rule matches",
+            Self::InvalidRule => "the rule is not valid",
+            Self::NoBackends => "the rule has no backends",
+            Self::InvalidBackend => "the backend is not valid",
+        })
+    }
+}
+
+impl RouteTable {
+    /// Decides about a request.
+    ///
+    /// `entry` is the value of [`crate::wire::LISTENER`]; `random` is uniform over all of `u64` and chooses by weight.
+    pub fn decide<'t>(&'t self, entry: &[u8], request: &Request<'_>, random: u64) -> Decision<'t> {
+        let host = Host::of(request.authority);
+        let listener = match self.listener(entry, &host) {
+            Ok(listener) => listener,
+            Err(cause) => return respond(cause, None, None),
+        };
+        let found = self.find(listener, &host, request).and_then(|found| self.resolve(listener, found));
+        let Some((rule, matched)) = found else {
+            return respond(Cause::NoRoute, Some(&listener.name), None);
+        };
+        let target = if rule.invalid.is_some() {
+            Err(Cause::InvalidRule)
+        } else {
+            match rule.backends.choose(random) {
+                Some(Target::Cluster(cluster)) => Ok(cluster),
+                Some(Target::Invalid(_)) => Err(Cause::InvalidBackend),
+                None => Err(Cause::NoBackends),
+            }
+        };
+        match target {
+            Ok(cluster) => Decision::Forward { cluster, matched },
+            Err(cause) => respond(cause, Some(&listener.name), Some(matched)),
+        }
+    }
+
+    /// Whether listener, route and rule of each request are wanted in the access log.
+    pub fn access_log(&self) -> bool {
+        self.access_log
+    }
+
+    /// Number of listeners.
+    pub fn listener_count(&self) -> usize {
+        self.listeners.len()
+    }
+
+    /// Number of rules, those of a route counted for each listener that it is attached to.
+    pub fn rule_count(&self) -> usize {
+        self.rules.len()
+    }
+
+    /// The one listener that a request belongs to: among those of its port, the one with the most specific hostname.
+    /// There is no way back from it: what its routes do not serve is not served (Gateway API `GatewaySpec.listeners`,
+    /// listener isolation).
+    ///
+    /// On HTTPS the client was shown the certificate of one listener before it named the host. "If another Listener
+    /// has an exact match or more specific wildcard entry, the Gateway SHOULD return a 421"; if the listener of the
+    /// connection does not match, 421 if another does, else 404 (Gateway API `ListenerTLSConfig`).
+    pub(crate) fn listener(&self, entry: &[u8], host: &Host) -> Result<&Listener, Cause> {
+        let entry = self.entries.get(entry).ok_or(Cause::NoListener)?;
+        let port = self.ports.get(entry.port).ok_or(Cause::NoListener)?;
+        let best = *port.matching(host).next().ok_or(Cause::NoListener)?;
+        if entry.listener.is_some_and(|own| own != best) {
+            return Err(Cause::Misdirected);
+        }
+        self.listeners.get(best).ok_or(Cause::NoListener)
+    }
+
+    /// The match that takes the request. Hostnames come first in the precedence, then paths, and each list of the
+    /// index is sorted by the rest: the first that holds is the one. Where no rule of the most specific hostname
+    /// matches, those of the less specific ones may (decision record 0003).
+    fn find(&self, listener: &Listener, host: &Host, request: &Request<'_>) -> Option<&Match> {
+        let (path, query) = request.path_and_query();
+        listener
+            .hosts
+            .matching(host)
+            .flat_map(|paths| paths.candidates(path))
+            .filter_map(|id| self.match_at(id))
+            .find(|candidate| candidate.conditions.hold(request, query) && candidate.expression_holds(path))
+    }
+
+    /// The rule of a match, and how to name both.
+    pub(crate) fn resolve<'t>(
+        &'t self,
+        listener: &'t Listener,
+        found: &'t Match,
+    ) -> Option<(&'t Rule, Matched<'t>)> {
+        let rule = self.rules.get(found.rule)?;
+        let route = &self.routes.get(rule.route)?.id;
+        let matched = Matched { listener: &listener.name, route, rule: rule.index, match_index: found.index };
+        Some((rule, matched))
+    }
+
+    pub(crate) fn match_at(&self, id: u32) -> Option<&Match> {
+        self.matches.get(usize::try_from(id).ok()?)
+    }
+
+    /// The key of a match among those of its listener.
+    pub(crate) fn precedence<'t>(&'t self, hostname: HostnameRank, of: &Match) -> Option<Precedence<'t>> {
+        let rule = self.rules.get(of.rule)?;
+        let route = self.routes.get(rule.route)?;
+        Some(Precedence {
+            hostname,
+            path_type: of.path.kind(),
+            path_length: of.path.length(),
+            method: of.conditions.method.is_some(),
+            headers: of.conditions.headers.len(),
+            query_params: of.conditions.query_params.len(),
+            created: route.created,
+            route: route.id.key(),
+            rule: rule.index,
+            match_index: of.index,
+        })
+    }
+}
+
+impl Match {
+    /// Exact paths and prefixes were compared by the index.
+    fn expression_holds(&self, path: &[u8]) -> bool {
+        match &self.path {
+            PathMatch::Exact(_) | PathMatch::Prefix(_) => true,
+            PathMatch::Expression(expression) => expression.matches(path),
+        }
+    }
+}
+
+fn respond<'t>(cause: Cause, listener: Option<&'t str>, matched: Option<Matched<'t>>) -> Decision<'t> {
+    Decision::Respond { status: cause.status(), cause, listener, matched }
+}
