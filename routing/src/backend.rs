@@ -3,7 +3,8 @@
 /// The backends of one rule.
 #[derive(Clone, Debug)]
 pub(crate) struct Backends {
-    /// Backends that have a share, each with the sum of the weights up to and including its own.
+    /// In the order of the rule, each with the sum of the weights up to and including its own. One of weight 0 ends
+    /// where it begins, and is never met.
     shares: Vec<Share>,
     total: u64,
 }
@@ -32,7 +33,6 @@ impl Backends {
         let mut total = 0_u64;
         let shares = backends
             .into_iter()
-            .filter(|(_, weight)| *weight > 0)
             .map(|(target, weight)| {
                 total = total.saturating_add(weight.into());
                 Share { end: total, target, weight }
@@ -46,16 +46,13 @@ impl Backends {
     /// `random` is uniform over all of `u64`: the upper half of the 128-bit product with the total is uniform over
     /// the total, but for a bias below `total / 2^64`.
     pub(crate) fn choose(&self, random: u64) -> Option<&Target> {
-        if let [only] = self.shares.as_slice() {
-            return Some(&only.target);
-        }
         let product = u128::from(random).saturating_mul(self.total.into());
         let point = u64::try_from(product >> 64).unwrap_or(u64::MAX);
         let index = self.shares.partition_point(|share| share.end <= point);
         self.shares.get(index).map(|share| &share.target)
     }
 
-    /// Every backend that has a share, with its weight.
+    /// Every backend with its weight.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (&Target, u32)> {
         self.shares.iter().map(|share| (&share.target, share.weight))
     }

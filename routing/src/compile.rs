@@ -107,8 +107,7 @@ impl<'c> Compiler<'c> {
                 attached.push(compiler.route(route, hostname));
             });
         }
-        let hosts =
-            if self.problems.is_empty() { self.index(&attached) } else { HostMap::default() };
+        let hosts = if self.problems.is_empty() { self.index(&attached) } else { HostMap::default() };
         let attached = attached.into_iter().map(|(attached, _)| attached).collect();
         self.table.listeners.push(Listener { name: listener.name.clone(), hosts, attached });
     }
@@ -203,7 +202,8 @@ impl<'c> Compiler<'c> {
             self.problems
                 .add("hostnames", format!("more than {MAX_PAIRS} pairs of hostname and match in all"));
         }
-        (Attached { hostnames: route.hostnames.clone(), matches }, hostnames)
+        let texts = hostnames.iter().map(|hostname| hostname.text()).collect();
+        (Attached { hostnames: texts, matches }, hostnames)
     }
 
     fn rule(&mut self, rule: &config::Rule, route: usize, index: usize) {
@@ -353,4 +353,244 @@ impl<'c> Compiler<'c> {
 
 fn parameter_name(name: &str) -> Result<Box<str>, String> {
     if name.is_empty() { Err("is empty".to_owned()) } else { Ok(name.into()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::parse;
+
+    /// The faults of a config whose one listener, route or rule has these fields besides the required ones.
+    fn faults(json: &str) -> Vec<String> {
+        let config = parse(json.as_bytes()).unwrap();
+        compile(&config).err().unwrap_or_default().iter().map(ToString::to_string).collect()
+    }
+
+    fn in_config(listeners: &str) -> Vec<String> {
+        faults(&format!(r#"{{"version": 1, "listeners": [{listeners}]}}"#))
+    }
+
+    fn in_listener(fields: &str) -> Vec<String> {
+        in_config(&format!(
+            r#"{{"name": "infra/web/http", "gateway": "infra/web", "port": 80, "protocol": "HTTP"{fields}}}"#
+        ))
+    }
+
+    fn in_route(fields: &str) -> Vec<String> {
+        in_listener(&format!(
+            r#", "hostname": "*.example.com", "routes": [{{"kind": "HTTPRoute", "namespace": "ns", "name": "n"{fields}}}]"#
+        ))
+    }
+
+    fn in_rule(fields: &str) -> Vec<String> {
+        in_route(&format!(r#", "rules": [{{{fields}}}]"#))
+            .into_iter()
+            .map(|fault| fault.replacen("listeners[0].routes[0].rules[0].", "", 1))
+            .collect()
+    }
+
+    fn in_match(fields: &str) -> Vec<String> {
+        in_rule(&format!(r#""matches": [{{{fields}}}]"#))
+            .into_iter()
+            .map(|fault| fault.replacen("matches[0].", "", 1))
+            .collect()
+    }
+
+    #[test]
+    fn sound_configs_compile() {
+        assert_eq!(in_config(""), [""; 0]);
+        assert_eq!(in_listener(""), [""; 0]);
+        assert_eq!(in_route(""), [""; 0]);
+        assert_eq!(in_rule(""), [""; 0]);
+        assert_eq!(in_match(""), [""; 0]);
+        assert_eq!(
+            in_rule(r#""backends": [{"cluster": "a/b/80", "weight": 1000000}, {"invalid": ""}]"#),
+            [""; 0]
+        );
+    }
+
+    #[test]
+    fn names_ports_and_times() {
+        assert_eq!(
+            in_config(r#"{"name": "", "gateway": "a b", "port": 0, "protocol": "HTTP"}"#),
+            [
+                "listeners[0].name: is empty",
+                "listeners[0].gateway: \"a b\" has characters other than visible ASCII",
+                "listeners[0].port: 0 is not a port; ports are 1 to 65535",
+            ]
+        );
+        assert_eq!(
+            in_listener(
+                r#", "routes": [{"kind": "HTTPRoute", "namespace": "", "name": "é", "rules": [{"name": ""}]}]"#
+            ),
+            [
+                "listeners[0].routes[0].namespace: is empty",
+                "listeners[0].routes[0].name: \"é\" has characters other than visible ASCII",
+                "listeners[0].routes[0].rules[0].name: is empty",
+            ]
+        );
+        assert_eq!(
+            in_route(r#", "creationTimestamp": "yesterday""#),
+            ["listeners[0].routes[0].creationTimestamp: \"yesterday\" is not a time in UTC such as \
+              2026-01-31T00:00:00Z (RFC 3339)"]
+        );
+    }
+
+    #[test]
+    fn hostnames() {
+        assert_eq!(
+            in_listener(r#", "hostname": "*""#),
+            [
+                "listeners[0].hostname: \"*\" is not a hostname such as foo.example.com or *.example.com, in lower case"
+            ]
+        );
+        assert_eq!(
+            in_route(r#", "hostnames": ["a.example.com", "*.b.example.com", "*.example.com"]"#),
+            [""; 0]
+        );
+        assert_eq!(
+            in_route(r#", "hostnames": ["a.example.com", "A", "example.com", "*.com"]"#),
+            [
+                "listeners[0].routes[0].hostnames[1]: \"A\" is not a hostname such as foo.example.com or \
+                 *.example.com, in lower case",
+                "listeners[0].routes[0].hostnames[2]: \"example.com\" reaches beyond the listener's hostname \
+                 \"*.example.com\"",
+                "listeners[0].routes[0].hostnames[3]: \"*.com\" reaches beyond the listener's hostname \
+                 \"*.example.com\"",
+            ]
+        );
+    }
+
+    #[test]
+    fn listeners_in_conflict() {
+        let listener = |name: &str, gateway: &str, rest: &str| {
+            format!(r#"{{"name": "{name}", "gateway": "{gateway}", {rest}}}"#)
+        };
+        let pair = |first: String, second: String| in_config(&format!("{first},{second}"));
+        let http = r#""port": 80, "protocol": "HTTP""#;
+        assert_eq!(pair(listener("a/b/c", "a/b", http), listener("d/e/f", "d/e", http)), [""; 0]);
+        assert_eq!(
+            pair(listener("a/b/c", "a/b", http), listener("a/b/c", "d/e", http)),
+            ["listeners[1].name: \"a/b/c\" is the name of another listener too"]
+        );
+        assert_eq!(
+            pair(listener("a/b/c", "a/b", http), listener("a/b/d", "a/b", http)),
+            ["listeners[1].hostname: \"a/b/c\" serves every host on port 80 of Gateway a/b too"]
+        );
+        let hostname = r#""port": 80, "protocol": "HTTP", "hostname": "*.com""#;
+        assert_eq!(pair(listener("a/b/c", "a/b", http), listener("a/b/d", "a/b", hostname)), [""; 0]);
+        assert_eq!(
+            pair(listener("a/b/c", "a/b", hostname), listener("a/b/d", "a/b", hostname)),
+            ["listeners[1].hostname: \"a/b/c\" serves \"*.com\" on port 80 of Gateway a/b too"]
+        );
+        let https = r#""port": 80, "protocol": "HTTPS", "hostname": "*.com""#;
+        assert_eq!(
+            pair(listener("a/b/c", "a/b", http), listener("a/b/d", "a/b", https)),
+            ["listeners[1].protocol: port 80 of Gateway a/b has listeners of another protocol"]
+        );
+        assert_eq!(
+            pair(listener("a/b/c", "a/b", http), listener("a/b:80", "d/e", https)),
+            ["listeners[1].name: \"a/b:80\" already stands for a port of another Gateway"]
+        );
+    }
+
+    #[test]
+    fn a_route_stands_once_in_a_listener() {
+        let route = r#"{"kind": "HTTPRoute", "namespace": "ns", "name": "n"}"#;
+        assert_eq!(
+            in_listener(&format!(r#", "routes": [{route}, {route}]"#)),
+            ["listeners[0].routes[1].name: HTTPRoute ns/n stands twice in this listener"]
+        );
+    }
+
+    #[test]
+    fn backends() {
+        assert_eq!(
+            in_rule(
+                r#""backends": [{"cluster": "a", "weight": 1000001}, {}, {"cluster": "a", "invalid": "b"},
+                    {"cluster": ""}, {"cluster": "a b"}]"#
+            ),
+            [
+                "backends[0].weight: 1000001 is too large; weights are 0 to 1000000",
+                "backends[1]: has neither \"cluster\" nor \"invalid\"",
+                "backends[2]: has both \"cluster\" and \"invalid\"",
+                "backends[3].cluster: is empty",
+                "backends[4].cluster: \"a b\" has characters other than visible ASCII",
+            ]
+        );
+    }
+
+    #[test]
+    fn matches() {
+        assert_eq!(
+            in_match(
+                r#""path": {"value": "foo"}, "method": "get",
+                   "headers": [{"name": "a b", "value": ""}, {"name": "a", "value": "(", "type": "RegularExpression"}],
+                   "queryParams": [{"name": "", "value": ""}]"#
+            ),
+            [
+                "path.value: \"foo\" does not begin with \"/\"",
+                "method: \"get\" is not one of GET, HEAD, POST, PUT, DELETE, CONNECT, OPTIONS, TRACE, PATCH",
+                "headers[0].name: \"a b\" is not a header name",
+                "headers[1].value: \"(\" is not a valid regular expression: unclosed group",
+                "queryParams[0].name: is empty",
+            ]
+        );
+    }
+
+    #[test]
+    fn a_match_that_does_not_count_is_checked_all_the_same() {
+        assert_eq!(
+            in_match(
+                r#""headers": [{"name": "a", "value": ""}, {"name": "A", "value": "(", "type": "RegularExpression"}]"#
+            ),
+            ["headers[1].value: \"(\" is not a valid regular expression: unclosed group"]
+        );
+    }
+
+    #[test]
+    fn one_match_by_itself() {
+        let route_match = config::RouteMatch {
+            path: Some(config::PathMatch { kind: config::PathMatchType::Exact, value: "/a#".to_owned() }),
+            method: Some("get".to_owned()),
+            ..Default::default()
+        };
+        let paths: Vec<_> = check_match(&route_match).into_iter().map(|problem| problem.path).collect();
+        assert_eq!(paths, ["path.value", "method"]);
+        assert_eq!(check_match(&config::RouteMatch::default()), []);
+    }
+
+    #[test]
+    fn more_pairs_than_a_table_holds() {
+        let route = config::Route {
+            kind: config::RouteKind::HttpRoute,
+            namespace: "ns".to_owned(),
+            name: "n".to_owned(),
+            creation_timestamp: None,
+            hostnames: (0..4_000).map(|i| format!("h{i}")).collect(),
+            rules: vec![config::Rule::default(); 4_000],
+        };
+        let listener = config::Listener {
+            name: "a/b/c".to_owned(),
+            gateway: "a/b".to_owned(),
+            port: 80,
+            protocol: Protocol::Http,
+            hostname: None,
+            routes: vec![route],
+        };
+        let problems =
+            compile(&FilterConfig { version: 1, access_log: false, listeners: vec![listener] }).unwrap_err();
+        let shown: Vec<_> = problems.iter().map(ToString::to_string).collect();
+        assert_eq!(
+            shown,
+            ["listeners[0].routes[0].hostnames: more than 10000000 pairs of hostname and match in all"]
+        );
+    }
+
+    #[test]
+    fn another_version() {
+        let config = FilterConfig { version: 3, access_log: false, listeners: vec![] };
+        let shown = compile(&config).unwrap_err()[0].to_string();
+        assert_eq!(shown, "version: the document is of version 3; this build reads version 1");
+    }
 }

@@ -7,6 +7,7 @@
 mod backend;
 mod compile;
 pub mod config;
+mod explain;
 mod matching;
 mod parse;
 pub mod precedence;
@@ -17,6 +18,9 @@ pub mod timestamp;
 pub mod wire;
 
 pub use compile::{MAX_WEIGHT, check_match, compile};
+pub use explain::{
+    Candidate, DecisionType, ExplainedBackend, ExplainedDecision, ExplainedRoute, Explanation,
+};
 pub use parse::{MAX_BYTES, parse};
 pub use problem::ConfigProblem;
 pub use request::Request;

@@ -44,15 +44,15 @@ pub(crate) struct Listener {
     pub(crate) name: String,
     /// By the hostnames of its routes: the matches that apply to them.
     pub(crate) hosts: HostMap<PathIndex>,
-    /// Its routes' hostnames and matches as they were given, to explain a decision.
+    /// Its routes one by one, to explain a decision.
     pub(crate) attached: Vec<Attached>,
 }
 
 /// A route as attached to a listener.
 #[derive(Debug)]
 pub(crate) struct Attached {
-    /// As in the config; empty for every host.
-    pub(crate) hostnames: Vec<String>,
+    /// The hostnames under which the route applies; `None` is every host.
+    pub(crate) hostnames: Vec<Option<String>>,
     /// Ids of the route's matches.
     pub(crate) matches: std::ops::Range<u32>,
 }

@@ -1,5 +1,7 @@
 //! `metadata.creationTimestamp` as a value that can be compared. Nothing here reads a clock.
 
+use std::fmt;
+
 /// A point in time of RFC 3339 in UTC, to the nanosecond.
 ///
 /// Comparable as it is: the fields stand in order of size.
@@ -51,6 +53,14 @@ impl Timestamp {
     }
 }
 
+impl fmt::Display for Timestamp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { year, month, day, hour, minute, second, nanosecond } = self;
+        write!(f, "{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}")?;
+        if *nanosecond > 0 { write!(f, ".{nanosecond:09}Z") } else { f.write_str("Z") }
+    }
+}
+
 fn number(digits: &str, length: usize) -> Option<u32> {
     let plain = digits.len() == length && digits.bytes().all(|byte| byte.is_ascii_digit());
     plain.then(|| digits.parse().ok()).flatten()
@@ -84,6 +94,13 @@ mod tests {
         ];
         let parsed: Vec<_> = ascending.iter().map(|text| Timestamp::parse(text).unwrap()).collect();
         assert!(parsed.is_sorted_by(|a, b| a < b));
+    }
+
+    #[test]
+    fn printed_as_it_was_read() {
+        for text in ["2026-01-31T00:00:00Z", "0001-12-01T23:59:60.000000001Z"] {
+            assert_eq!(Timestamp::parse(text).unwrap().to_string(), text);
+        }
     }
 
     #[test]

@@ -40,6 +40,15 @@ impl<'a> Hostname<'a> {
         }
     }
 
+    /// As it stands in the config; `None` for every host.
+    pub(crate) fn text(self) -> Option<String> {
+        match self {
+            Self::Any => None,
+            Self::Exact(name) => Some(name.to_owned()),
+            Self::Wildcard(suffix) => Some(format!("*{suffix}")),
+        }
+    }
+
     /// Whether every host that `self` matches is matched by `wider` too.
     pub(crate) fn is_within(self, wider: Self) -> bool {
         match (self, wider) {
