@@ -5,7 +5,7 @@
 
 use std::cell::RefCell;
 
-use gatewasm_routing::RouteTable;
+use gatewasm_routing::{ConfigProblem, RouteTable};
 use sha2::{Digest, Sha256};
 
 use crate::host;
@@ -15,8 +15,6 @@ use crate::random::Generator;
 pub(crate) struct Plugin {
     /// The compiled rules.
     pub(crate) table: RouteTable,
-    /// Whether requests leave listener, route and rule for the access log.
-    pub(crate) access_log: bool,
     /// SHA-256 of the configuration's bytes, in hexadecimal.
     pub(crate) config: String,
     /// Random id of this VM, in hexadecimal. The same from one configuration to the next.
@@ -59,12 +57,9 @@ pub(crate) fn on_configure(size: usize) -> bool {
 }
 
 fn load(bytes: &[u8], config: &str) -> Result<(), String> {
-    let parsed = gatewasm_routing::parse(bytes).map_err(|problem| problem.to_string())?;
-    let table = gatewasm_routing::compile(&parsed)
-        .map_err(|problems| problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))?;
-    let listeners = parsed.listeners.len();
-    let rules: usize =
-        parsed.listeners.iter().flat_map(|listener| &listener.routes).map(|route| route.rules.len()).sum();
+    let table = gatewasm_routing::parse(bytes)
+        .map_err(|problem| problem.to_string())
+        .and_then(|parsed| gatewasm_routing::compile(&parsed).map_err(|problems| list(&problems)))?;
     CURRENT.with(|current| {
         // Nothing else is on the stack of this VM while Envoy configures it.
         let mut current = current.try_borrow_mut().map_err(|_| "the configuration is in use".to_owned())?;
@@ -72,11 +67,16 @@ fn load(bytes: &[u8], config: &str) -> Result<(), String> {
             Some(previous) => (previous.vm, previous.random),
             None => identity(),
         };
+        let (listeners, rules) = (table.listener_count(), table.rule_count());
         log::info!("filter config {config} in VM {vm}: {listeners} listeners, {rules} rules");
-        *current =
-            Some(Plugin { table, access_log: parsed.access_log, config: config.to_owned(), vm, random });
+        *current = Some(Plugin { table, config: config.to_owned(), vm, random });
         Ok(())
     })
+}
+
+/// The problems on one line.
+fn list(problems: &[ConfigProblem]) -> String {
+    problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
 }
 
 /// Id and generator of a new VM. Without randomness from the host the VM serves all the same: its id is then zero and

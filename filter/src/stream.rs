@@ -35,16 +35,16 @@ fn route(plugin: &Plugin) -> Result<Next, Failed> {
     match plugin.table.decide(entry, &request, plugin.random.next()) {
         Decision::Forward { cluster, matched } => {
             host::replace_request_header(wire::CLUSTER, cluster).map_err(|_| "gatewasm_header_not_set")?;
-            if plugin.access_log {
+            if plugin.table.access_log() {
                 leave_for_access_log(Some(matched.listener), Some(&matched));
             }
             Ok(Next::Continue)
         }
         Decision::Respond { status, cause, listener, matched } => {
-            if plugin.access_log {
+            if plugin.table.access_log() {
                 leave_for_access_log(listener, matched.as_ref());
             }
-            let (details, body) = words(&cause);
+            let (details, body) = words(cause);
             Ok(answer(status, details, body))
         }
     }
@@ -85,14 +85,14 @@ fn leave_for_access_log(listener: Option<&str>, matched: Option<&Matched<'_>>) {
         leave(wire::STATE_LISTENER, listener);
     }
     if let Some(matched) = matched {
-        leave(wire::STATE_ROUTE, matched.route);
+        leave(wire::STATE_ROUTE, &matched.route.label);
         leave(wire::STATE_RULE, &matched.rule.to_string());
     }
 }
 
 /// Response code details and body for a request that no backend gets. Constant: what a client may read says nothing
 /// about the configuration; the access log does.
-const fn words(cause: &Cause) -> (&'static str, &'static str) {
+const fn words(cause: Cause) -> (&'static str, &'static str) {
     match cause {
         Cause::NoListener => ("gatewasm_no_listener", "no listener for this host\n"),
         Cause::Misdirected => ("gatewasm_misdirected", "this host is not served on this connection\n"),

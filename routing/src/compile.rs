@@ -107,8 +107,7 @@ impl<'c> Compiler<'c> {
                 attached.push(compiler.route(route, hostname));
             });
         }
-        let hosts =
-            if self.problems.is_empty() { self.index(&attached) } else { HostMap::default() };
+        let hosts = if self.problems.is_empty() { self.index(&attached) } else { HostMap::default() };
         let attached = attached.into_iter().map(|(attached, _)| attached).collect();
         self.table.listeners.push(Listener { name: listener.name.clone(), hosts, attached });
     }
