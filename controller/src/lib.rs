@@ -1,5 +1,6 @@
 //! The Kubernetes Gateway API on stock Envoy, with every routing decision in a small wasm filter.
 
+pub mod filter_binary;
 pub mod model;
 pub mod object;
 pub mod problem;

@@ -1,0 +1,113 @@
+//! One request: read its headers, decide, tell Envoy.
+
+use gatewasm_routing::{Cause, Decision, Matched, Request, wire};
+
+use crate::host;
+use crate::pairs::{self, Pair};
+use crate::plugin::{self, Plugin};
+
+/// How Envoy goes on with the request.
+pub(crate) enum Next {
+    /// To the cluster that was chosen.
+    Continue,
+    /// Not at all: the filter has answered.
+    Answered,
+}
+
+/// Routes the request whose headers Envoy has just read.
+pub(crate) fn on_request_headers() -> Next {
+    plugin::with_current(|plugin| match plugin {
+        Some(plugin) => route(plugin).unwrap_or_else(|details| answer(500, details, "internal error\n")),
+        None => answer(500, "gatewasm_not_configured", "not configured\n"),
+    })
+}
+
+/// What could not be done for this request, as response code details.
+type Failed = &'static str;
+
+fn route(plugin: &Plugin) -> Result<Next, Failed> {
+    let map = host::request_headers().map_err(|_| "gatewasm_headers_unreadable")?;
+    let headers = pairs::parse(&map).ok_or("gatewasm_headers_malformed")?;
+    let (entry, request) = read(&headers);
+    if entry == wire::PROBE.as_bytes() {
+        return Ok(probe(plugin));
+    }
+    match plugin.table.decide(entry, &request, plugin.random.next()) {
+        Decision::Forward { cluster, matched } => {
+            host::replace_request_header(wire::CLUSTER, cluster).map_err(|_| "gatewasm_header_not_set")?;
+            if plugin.table.access_log() {
+                leave_for_access_log(Some(matched.listener), Some(&matched));
+            }
+            Ok(Next::Continue)
+        }
+        Decision::Respond { status, cause, listener, matched } => {
+            if plugin.table.access_log() {
+                leave_for_access_log(listener, matched.as_ref());
+            }
+            let (details, body) = words(cause);
+            Ok(answer(status, details, body))
+        }
+    }
+}
+
+/// The probe's answer: which configuration runs, and in which VM. Envoy has one VM per worker, so that a caller who has
+/// heard every VM knows what every worker does.
+fn probe(plugin: &Plugin) -> Next {
+    let Plugin { config, vm, .. } = plugin;
+    answer(200, "gatewasm_probe", &format!("{{\"config\":\"{config}\",\"vm\":\"{vm}\"}}\n"))
+}
+
+/// The value of [`wire::LISTENER`] and the request, found in one pass. What is missing is empty: a CONNECT request has
+/// no path.
+fn read<'a>(headers: &'a [Pair<'a>]) -> (&'a [u8], Request<'a>) {
+    let mut entry = b"".as_slice();
+    let mut request = Request { method: b"", authority: b"", path: b"", headers };
+    for (name, value) in headers {
+        match *name {
+            b":method" => request.method = value,
+            b":authority" => request.authority = value,
+            b":path" => request.path = value,
+            name if name == wire::LISTENER.as_bytes() => entry = value,
+            _ => {}
+        }
+    }
+    (entry, request)
+}
+
+/// Hands what was decided to Envoy's access log. A line that lacks it is not worth failing the request.
+fn leave_for_access_log(listener: Option<&str>, matched: Option<&Matched<'_>>) {
+    let leave = |name, value| {
+        if let Err(error) = host::set_filter_state(name, value) {
+            log::debug!("filter state {name} not set: {error}");
+        }
+    };
+    if let Some(listener) = listener {
+        leave(wire::STATE_LISTENER, listener);
+    }
+    if let Some(matched) = matched {
+        leave(wire::STATE_ROUTE, &matched.route.label);
+        leave(wire::STATE_RULE, &matched.rule.to_string());
+    }
+}
+
+/// Response code details and body for a request that no backend gets. Constant: what a client may read says nothing
+/// about the configuration; the access log does.
+const fn words(cause: Cause) -> (&'static str, &'static str) {
+    match cause {
+        Cause::NoListener => ("gatewasm_no_listener", "no listener for this host\n"),
+        Cause::Misdirected => ("gatewasm_misdirected", "this host is not served on this connection\n"),
+        Cause::NoRoute => ("gatewasm_no_route", "no route matches\n"),
+        Cause::InvalidRule => ("gatewasm_invalid_rule", "the route is not valid\n"),
+        Cause::NoBackends => ("gatewasm_no_backends", "the route has no backend\n"),
+        Cause::InvalidBackend => ("gatewasm_invalid_backend", "the backend is not valid\n"),
+    }
+}
+
+/// Answers the request. Where even that is refused, Envoy ends a stream that the filter holds by its own time limits;
+/// it never goes on to a cluster.
+fn answer(status: u16, details: &str, body: &str) -> Next {
+    if let Err(error) = host::respond(status, details, body) {
+        log::error!("cannot answer {status} {details}: {error}");
+    }
+    Next::Answered
+}
