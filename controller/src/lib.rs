@@ -1,6 +1,9 @@
 //! The Kubernetes Gateway API on stock Envoy, with every routing decision in a small wasm filter.
 
+pub mod envoy;
 pub mod filter_binary;
 pub mod model;
 pub mod object;
 pub mod problem;
+pub mod render;
+pub mod xds;

@@ -1,0 +1,105 @@
+//! Envoy clusters, one per port of a Service, and their endpoints.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+use serde_json::{Value, json};
+
+use super::listeners::{CONNECTION_BUFFER, socket_address};
+use super::{ConfigSource, Settings};
+use crate::model::{Cluster, Endpoint, Model};
+
+/// Requests, connections and waiting requests that one worker set may have with one cluster. Envoy's default of 1,024
+/// answers 503 to the rest; here the limit is the backend's own, and this one only guards against running away.
+const CIRCUIT_BREAKER: u32 = 100_000;
+
+/// All clusters. With files, and where an endpoint has a name instead of an address, a cluster carries its endpoints.
+pub(super) fn clusters(model: &Model, settings: &Settings) -> BTreeMap<String, Value> {
+    model.clusters.iter().map(|(name, it)| (name.clone(), cluster(name, it, settings))).collect()
+}
+
+/// The endpoints of the clusters that get them by EDS.
+pub(super) fn endpoints(model: &Model, settings: &Settings) -> BTreeMap<String, Value> {
+    let by_eds = model.clusters.iter().filter(|(_, it)| discovery(it, settings) == Discovery::Eds);
+    by_eds.map(|(name, it)| (name.clone(), load_assignment(name, it))).collect()
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Discovery {
+    Eds,
+    Static,
+    /// One name: Envoy tries its addresses in turn, IPv6 and IPv4 ("happy eyeballs"), so that `localhost` finds a
+    /// backend that listens on `::1` or on `127.0.0.1` alone.
+    LogicalDns,
+    StrictDns,
+}
+
+fn discovery(cluster: &Cluster, settings: &Settings) -> Discovery {
+    let named = cluster.endpoints.iter().any(|it| it.host.parse::<IpAddr>().is_err());
+    match (named, &settings.source) {
+        (true, _) if cluster.endpoints.len() == 1 => Discovery::LogicalDns,
+        (true, _) => Discovery::StrictDns,
+        (false, ConfigSource::Ads) => Discovery::Eds,
+        (false, ConfigSource::Files(_)) => Discovery::Static,
+    }
+}
+
+fn cluster(name: &str, cluster: &Cluster, settings: &Settings) -> Value {
+    let mut rendered = json!({
+        "@type": "type.googleapis.com/envoy.config.cluster.v3.Cluster",
+        "name": name,
+        "connect_timeout": "5s",
+        "lb_policy": "LEAST_REQUEST",
+        "per_connection_buffer_limit_bytes": CONNECTION_BUFFER,
+        "circuit_breakers": {
+            "thresholds": [{
+                "max_connections": CIRCUIT_BREAKER,
+                "max_pending_requests": CIRCUIT_BREAKER,
+                "max_requests": CIRCUIT_BREAKER,
+                "max_retries": CIRCUIT_BREAKER,
+            }],
+        },
+        "typed_extension_protocol_options": {
+            "envoy.extensions.upstreams.http.v3.HttpProtocolOptions": {
+                "@type": "type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions",
+                "explicit_http_config": {"http_protocol_options": {}},
+                // Shorter than the keep-alive of common servers (5 s), so that it is Envoy who closes an idle
+                // connection, and no request races against the backend's close.
+                "common_http_protocol_options": {"idle_timeout": "4s"},
+            },
+        },
+    });
+    let more = match discovery(cluster, settings) {
+        Discovery::Eds => {
+            json!({"type": "EDS", "eds_cluster_config": {"eds_config": settings.source.reference("eds.yaml")}})
+        }
+        Discovery::Static => json!({"type": "STATIC"}),
+        Discovery::LogicalDns => json!({"type": "LOGICAL_DNS", "dns_lookup_family": "ALL"}),
+        Discovery::StrictDns => json!({"type": "STRICT_DNS", "dns_lookup_family": "V4_PREFERRED"}),
+    };
+    let inline = (discovery(cluster, settings) != Discovery::Eds)
+        .then(|| json!({"load_assignment": without_type(load_assignment(name, cluster))}));
+    for part in [Some(more), inline].into_iter().flatten() {
+        if let (Value::Object(rendered), Value::Object(part)) = (&mut rendered, part) {
+            rendered.extend(part);
+        }
+    }
+    rendered
+}
+
+fn load_assignment(name: &str, cluster: &Cluster) -> Value {
+    let endpoint = |it: &Endpoint| json!({"endpoint": {"address": socket_address(&it.host, it.port)}});
+    let endpoints: Vec<Value> = cluster.endpoints.iter().map(endpoint).collect();
+    json!({
+        "@type": "type.googleapis.com/envoy.config.endpoint.v3.ClusterLoadAssignment",
+        "cluster_name": name,
+        "endpoints": if endpoints.is_empty() { json!([]) } else { json!([{"lb_endpoints": endpoints}]) },
+    })
+}
+
+fn without_type(mut message: Value) -> Value {
+    if let Some(fields) = message.as_object_mut() {
+        fields.remove("@type");
+    }
+    message
+}

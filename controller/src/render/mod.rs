@@ -1,0 +1,129 @@
+//! From the model to Envoy's resources, written as proto3 JSON with `@type`: the one form that serves the ADS server,
+//! files, ConfigMaps and golden tests. Pure: the same model gives the same bytes. Nothing is delivered here.
+
+pub mod access_log;
+pub mod bootstrap;
+pub mod clusters;
+pub mod config_map;
+pub mod extension;
+pub mod files;
+pub mod http_connection_manager;
+pub mod listeners;
+pub mod routes;
+pub mod secrets;
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use serde_json::{Value, json};
+
+use crate::model::Model;
+use crate::object::ObjectKey;
+
+/// What the environment decides about the resources.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// The address that Envoy binds for each port of each Gateway. A port without one gets no Envoy listener.
+    pub bindings: BTreeMap<(ObjectKey, u16), SocketAddr>,
+    /// How Envoy gets what a resource refers to.
+    pub source: ConfigSource,
+    /// Path of the filter's `.wasm` as Envoy sees it.
+    pub filter_path: PathBuf,
+    /// Whether Envoy writes a line per request to its standard output.
+    pub access_log: bool,
+}
+
+/// Where Envoy gets resources that others refer to by name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ConfigSource {
+    /// From the agent, over the stream that `bootstrap` opens.
+    Ads,
+    /// From files in this folder, as Envoy sees it. There is no EDS: clusters carry their endpoints.
+    Files(PathBuf),
+}
+
+/// Envoy's resources by kind and name.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Resources {
+    /// `Listener` (LDS), one per port of a Gateway, `namespace/gateway:port`.
+    pub listeners: BTreeMap<String, Value>,
+    /// `RouteConfiguration` (RDS): the one that all listeners share.
+    pub routes: BTreeMap<String, Value>,
+    /// `Cluster` (CDS), `namespace/service/port`.
+    pub clusters: BTreeMap<String, Value>,
+    /// `ClusterLoadAssignment` (EDS), by cluster.
+    pub endpoints: BTreeMap<String, Value>,
+    /// `Secret` (SDS), `namespace/name`.
+    pub secrets: BTreeMap<String, Value>,
+    /// `TypedExtensionConfig` (ECDS): the wasm filter with its configuration.
+    pub extensions: BTreeMap<String, Value>,
+    /// The filter's configuration as it stands in `extensions`.
+    pub filter_config: String,
+}
+
+/// Renders everything but the bootstrap.
+pub fn render(model: &Model, settings: &Settings) -> Resources {
+    let filter_config = extension::filter_config(model, settings);
+    Resources {
+        listeners: listeners::listeners(model, settings),
+        routes: routes::routes(),
+        clusters: clusters::clusters(model, settings),
+        endpoints: clusters::endpoints(model, settings),
+        secrets: secrets::secrets(model),
+        extensions: extension::extensions(&filter_config, settings),
+        filter_config,
+    }
+}
+
+impl Resources {
+    /// SHA-256 of the filter's configuration, as the probe answers it.
+    pub fn filter_config_hash(&self) -> String {
+        use sha2::Digest as _;
+        sha2::Sha256::digest(self.filter_config.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+
+    /// Everything as one YAML document for golden files. The filter's configuration is a file of its own there, and
+    /// private keys belong into no file; both are left out.
+    pub fn to_yaml(&self) -> anyhow::Result<String> {
+        let without = |resources: &BTreeMap<String, Value>, pointer: &str| {
+            let mut resources: Vec<Value> = resources.values().cloned().collect();
+            resources.iter_mut().filter_map(|one| one.pointer_mut(pointer)).for_each(|found| *found = json!("…"));
+            resources
+        };
+        yaml(&json!({
+            "listeners": without(&self.listeners, ""),
+            "routes": without(&self.routes, ""),
+            "clusters": without(&self.clusters, ""),
+            "endpoints": without(&self.endpoints, ""),
+            "secrets": without(&self.secrets, "/tls_certificate/private_key/inline_string"),
+            "extensions": without(&self.extensions, "/typed_config/config/configuration/value"),
+        }))
+    }
+}
+
+/// YAML as a person would write it: long lines stay whole, texts of several lines become block scalars.
+pub fn yaml(value: &Value) -> anyhow::Result<String> {
+    let options = serde_saphyr::ser_options! { folded_wrap_chars: usize::MAX };
+    Ok(serde_saphyr::to_string_with_options(value, options)?)
+}
+
+impl ConfigSource {
+    /// Envoy's `ConfigSource` for a resource that stands in `file` when there is no agent.
+    ///
+    /// Envoy waits without limit for the first answer (`initial_fetch_timeout: 0s`): a listener that opened without
+    /// its filter, routes or certificate would answer 500, or not at all.
+    fn reference(&self, file: &str) -> Value {
+        match self {
+            Self::Ads => json!({"ads": {}, "resource_api_version": "V3", "initial_fetch_timeout": "0s"}),
+            Self::Files(folder) => json!({
+                "path_config_source": {
+                    "path": folder.join(file),
+                    "watched_directory": {"path": folder},
+                },
+                "resource_api_version": "V3",
+                "initial_fetch_timeout": "0s",
+            }),
+        }
+    }
+}

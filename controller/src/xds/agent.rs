@@ -1,0 +1,279 @@
+//! Brings resources into effect in an order in which no request meets half of a change: clusters with endpoints until
+//! they are warm, then certificates, policies and listeners, then the filter's configuration until every worker runs
+//! it, and long after that the removal of clusters that nothing names any more.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Result;
+use envoy_types::pb::google::protobuf::Any;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, sleep, timeout_at};
+
+use super::encode::Encoder;
+use super::kind::Kind;
+use super::probe::Probe;
+use super::published::Published;
+use super::server::{self, Progress};
+use crate::envoy::admin::Admin;
+use crate::render::Resources;
+
+/// A removed cluster stays this long for requests and retries under way.
+const LINGER: Duration = Duration::from_secs(30);
+
+/// Waiting for new clusters ends here, and the change goes on: a name that does not resolve must not hold up others.
+const WARM_LIMIT: Duration = Duration::from_secs(5);
+
+/// How often Envoy is asked for what it does not report by itself.
+const POLL: Duration = Duration::from_millis(2);
+
+/// Where Envoy is to be reached, and how many workers it has.
+#[derive(Clone, Debug)]
+pub struct Target {
+    /// Socket of the ADS server, made by the agent.
+    pub agent: PathBuf,
+    /// Socket of Envoy's admin interface.
+    pub admin: PathBuf,
+    /// Socket of the internal listener.
+    pub probe: PathBuf,
+    /// `--concurrency`.
+    pub workers: usize,
+}
+
+/// The part of us that one Envoy listens to.
+#[derive(Debug)]
+pub struct Agent {
+    encoder: Encoder,
+    admin: Admin,
+    probe: Probe,
+    published: watch::Sender<Arc<Published>>,
+    progress: watch::Receiver<Progress>,
+    server: JoinHandle<()>,
+    /// Resources that are to be in effect, or are.
+    wanted: BTreeMap<Kind, BTreeMap<String, Arc<Any>>>,
+    /// Clusters that nothing names any more, and when they go.
+    lingering: BTreeMap<String, Instant>,
+    linger: Duration,
+}
+
+/// What became of a change.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Outcome {
+    /// How far it came.
+    pub state: State,
+    /// The kinds of resources that changed.
+    pub changed: Vec<Kind>,
+    /// Envoy's refusals: what it refused stays as it was, everything else is in effect.
+    pub refusals: Vec<(Kind, String)>,
+    /// How long it took.
+    pub took: Duration,
+}
+
+/// How far a change came.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum State {
+    /// Nothing was to be done.
+    Unchanged,
+    /// In effect on every worker, but for what was refused.
+    Live,
+    /// Published, but Envoy did not say in time that it is in effect. What was waited for.
+    Late(String),
+}
+
+impl Agent {
+    /// Opens the ADS socket. Nothing is served before the first [`Agent::apply`].
+    pub fn start(target: &Target) -> Result<Self> {
+        Self::with_linger(target, LINGER)
+    }
+
+    /// As [`Agent::start`], with another time for which removed clusters stay.
+    pub fn with_linger(target: &Target, linger: Duration) -> Result<Self> {
+        let (published, receiver) = watch::channel(Arc::new(Published::default()));
+        let (sender, progress) = watch::channel(Progress::default());
+        Ok(Self {
+            encoder: Encoder::new()?,
+            admin: Admin::new(&target.admin),
+            probe: Probe::new(&target.probe, target.workers),
+            server: server::serve(&target.agent, receiver, sender)?,
+            published,
+            progress,
+            wanted: BTreeMap::new(),
+            lingering: BTreeMap::new(),
+            linger,
+        })
+    }
+
+    /// Brings `resources` into effect and waits for it, `limit` at most. What is late stays published: Envoy gets it
+    /// as soon as it can, and the next change goes on from there.
+    ///
+    /// An error means that a resource is no message of Envoy's; then nothing was published.
+    pub async fn apply(&mut self, resources: &Resources, limit: Duration) -> Result<Outcome> {
+        let begin = Instant::now();
+        let wanted = self.encode(resources)?;
+        let changed: Vec<Kind> =
+            Kind::ALL.into_iter().filter(|kind| self.wanted.get(kind) != wanted.get(kind)).collect();
+        if changed.is_empty() {
+            return Ok(Outcome { state: State::Unchanged, changed, refusals: vec![], took: begin.elapsed() });
+        }
+        let old = std::mem::replace(&mut self.wanted, wanted);
+        self.linger_on(&old, begin);
+        let mut refusals = Vec::new();
+        let hash = resources.filter_config_hash();
+        let late = timeout_at(begin + limit, self.bring_about(&changed, &old, &hash, &mut refusals)).await;
+        let state = match late {
+            Ok(Ok(())) => State::Live,
+            Ok(Err(what)) => State::Late(what),
+            Err(_) => State::Late(format!("Envoy to take it, for {limit:?}")),
+        };
+        Ok(Outcome { state, changed, refusals, took: begin.elapsed() })
+    }
+
+    /// When [`Agent::sweep`] has something to do next.
+    pub fn next_sweep(&self) -> Option<Instant> {
+        self.lingering.values().min().copied()
+    }
+
+    /// Removes the clusters whose time has come.
+    pub fn sweep(&mut self) {
+        let now = Instant::now();
+        self.lingering.retain(|_, until| *until > now);
+        self.publish_clusters();
+    }
+
+    async fn bring_about(
+        &mut self,
+        changed: &[Kind],
+        old: &BTreeMap<Kind, BTreeMap<String, Arc<Any>>>,
+        hash: &str,
+        refusals: &mut Vec<(Kind, String)>,
+    ) -> Result<(), String> {
+        let (clusters, endpoints) = self.publish_clusters();
+        self.settle(Kind::Cluster, clusters, refusals).await;
+        self.settle(Kind::Endpoints, endpoints, refusals).await;
+        if changed.contains(&Kind::Cluster) {
+            let _ = tokio::time::timeout(WARM_LIMIT, self.none("cluster_manager.warming_clusters")).await;
+        }
+
+        for kind in [Kind::Secret, Kind::Routes, Kind::Listener] {
+            let version = self.publish(kind, self.wanted(kind));
+            self.settle(kind, version, refusals).await;
+        }
+
+        let version = self.publish(Kind::Extension, self.wanted(Kind::Extension));
+        self.settle(Kind::Extension, version, refusals).await;
+        if refusals.iter().any(|(kind, _)| *kind == Kind::Extension) {
+            // Envoy remembers a refused filter configuration and refuses listeners for it; the old one heals that.
+            // It must stand in `wanted`, so that the same configuration is tried again when it comes again.
+            if let Some(old) = old.get(&Kind::Extension) {
+                self.wanted.insert(Kind::Extension, old.clone());
+                self.publish(Kind::Extension, old.clone());
+            }
+            return Ok(());
+        }
+        while !self.probe.all_run(hash).await.unwrap_or(false) {
+            sleep(POLL).await;
+        }
+        if changed.contains(&Kind::Listener) {
+            self.none("listener_manager.total_listeners_warming").await;
+        }
+        Ok(())
+    }
+
+    /// Waits until Envoy has `version` of a kind, or has refused it.
+    async fn settle(&mut self, kind: Kind, version: u64, refusals: &mut Vec<(Kind, String)>) {
+        let done = |progress: &Progress| progress.settled.get(&kind).is_some_and(|settled| *settled >= version);
+        // The channel ends only with the server, and then nothing else will come either.
+        let Ok(progress) = self.progress.wait_for(done).await else { return std::future::pending().await };
+        if let Some(refusal) = progress.refused.get(&kind).filter(|refusal| refusal.version == version) {
+            let refusal = (kind, refusal.message.clone());
+            if !refusals.contains(&refusal) {
+                refusals.push(refusal);
+            }
+        }
+    }
+
+    /// Waits until a gauge of Envoy's is zero.
+    async fn none(&self, gauge: &str) {
+        while !self.admin.stats(gauge).await.is_ok_and(|stats| stats.get(gauge) == Some(&0)) {
+            sleep(POLL).await;
+        }
+    }
+
+    fn encode(&self, resources: &Resources) -> Result<BTreeMap<Kind, BTreeMap<String, Arc<Any>>>> {
+        let kinds = [
+            (Kind::Cluster, &resources.clusters),
+            (Kind::Endpoints, &resources.endpoints),
+            (Kind::Secret, &resources.secrets),
+            (Kind::Routes, &resources.routes),
+            (Kind::Listener, &resources.listeners),
+            (Kind::Extension, &resources.extensions),
+        ];
+        let mut encoded = BTreeMap::new();
+        for (kind, resources) in kinds {
+            let all = self.encoder.encode_all(resources)?;
+            encoded.insert(kind, all.into_iter().map(|(name, any)| (name, Arc::new(any))).collect());
+        }
+        Ok(encoded)
+    }
+
+    fn wanted(&self, kind: Kind) -> BTreeMap<String, Arc<Any>> {
+        self.wanted.get(&kind).cloned().unwrap_or_default()
+    }
+
+    /// Notes the clusters that went out of use, and forgets those that came back.
+    fn linger_on(&mut self, old: &BTreeMap<Kind, BTreeMap<String, Arc<Any>>>, now: Instant) {
+        let wanted = self.wanted(Kind::Cluster);
+        self.lingering.retain(|name, _| !wanted.contains_key(name));
+        for name in old.get(&Kind::Cluster).into_iter().flat_map(BTreeMap::keys) {
+            if !wanted.contains_key(name) {
+                self.lingering.insert(name.clone(), now + self.linger);
+            }
+        }
+    }
+
+    /// Publishes clusters and endpoints, with those that linger as they were; returns the versions.
+    fn publish_clusters(&self) -> (u64, u64) {
+        (self.publish_with_lingering(Kind::Cluster), self.publish_with_lingering(Kind::Endpoints))
+    }
+
+    fn publish_with_lingering(&self, kind: Kind) -> u64 {
+        let mut resources = self.wanted(kind);
+        if let Some(set) = self.published.borrow().set(kind) {
+            let kept = self.lingering.keys().filter_map(|name| Some((name.clone(), set.resources.get(name)?)));
+            resources.extend(kept.map(|(name, resource)| (name, Arc::clone(&resource.any))));
+        }
+        self.publish(kind, resources)
+    }
+
+    fn publish(&self, kind: Kind, resources: BTreeMap<String, Arc<Any>>) -> u64 {
+        let mut version = 0;
+        self.published.send_if_modified(|published| {
+            let (new, changed) = Arc::make_mut(published).replace(kind, resources);
+            version = new;
+            changed
+        });
+        version
+    }
+}
+
+impl Drop for Agent {
+    fn drop(&mut self) {
+        self.server.abort();
+    }
+}
+
+/// Folder-relative names of the sockets that an agent and its Envoy share.
+impl Target {
+    /// The sockets in `folder`.
+    pub fn in_folder(folder: &Path, workers: usize) -> Self {
+        Self {
+            agent: folder.join("agent.sock"),
+            admin: folder.join("admin.sock"),
+            probe: folder.join("probe.sock"),
+            workers,
+        }
+    }
+}
