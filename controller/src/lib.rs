@@ -1,5 +1,8 @@
 //! The Kubernetes Gateway API on stock Envoy, with every routing decision in a small wasm filter.
 
+pub mod api;
 pub mod model;
 pub mod object;
 pub mod problem;
+pub mod snapshot;
+pub mod source;
