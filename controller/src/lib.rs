@@ -1,9 +1,12 @@
 //! The Kubernetes Gateway API on stock Envoy, with every routing decision in a small wasm filter.
 
+pub mod api;
 pub mod envoy;
 pub mod filter_binary;
 pub mod model;
 pub mod object;
 pub mod problem;
 pub mod render;
+pub mod snapshot;
+pub mod source;
 pub mod xds;

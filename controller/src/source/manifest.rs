@@ -1,0 +1,228 @@
+//! One document into one typed object, held to what a Kubernetes API server with strict validation would take:
+//! unknown fields, wrong types and missing required fields are refused, and named with their path and value.
+
+use std::sync::Arc;
+
+use k8s_openapi::ByteString;
+use k8s_openapi::api::core::v1::{Namespace, Secret, Service};
+use k8s_openapi::api::discovery::v1::EndpointSlice;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+use super::validate::{self, Fault};
+use crate::api::{GROUP, Gateway, GatewayClass, HttpRoute, ReferenceGrant, is_dns_name};
+use crate::object::{ObjectKey, ObjectRef};
+use crate::snapshot::Snapshot;
+
+/// An object of a kind that gatewasm reads.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Manifest {
+    GatewayClass(Arc<GatewayClass>),
+    Gateway(Arc<Gateway>),
+    HttpRoute(Arc<HttpRoute>),
+    ReferenceGrant(Arc<ReferenceGrant>),
+    Service(Arc<Service>),
+    EndpointSlice(Arc<EndpointSlice>),
+    Namespace(Arc<Namespace>),
+    Secret(Arc<Secret>),
+}
+
+/// What a document turned out to be.
+pub(super) enum Read {
+    /// An object of a kind that is read: its identity, and itself unless it is refused.
+    Object(ObjectRef, Result<Manifest, Vec<Fault>>),
+    /// An object of another kind: `apiVersion`, `kind` and name.
+    Other(String, ObjectRef),
+    /// Not an object at all, or one without a name.
+    Nothing(String),
+}
+
+/// The members of a `List`, or the document itself.
+pub(super) fn flatten(value: Value) -> Vec<Value> {
+    match value {
+        Value::Object(mut members)
+            if members.get("kind").is_some_and(|kind| kind == "List")
+                && members.get("items").is_some_and(Value::is_array) =>
+        {
+            match members.remove("items") {
+                Some(Value::Array(items)) => items.into_iter().flat_map(flatten).collect(),
+                _ => Vec::new(),
+            }
+        }
+        other => vec![other],
+    }
+}
+
+/// Reads one document.
+pub(super) fn read(value: Value) -> Read {
+    let text = |path: &str| value.pointer(path).and_then(Value::as_str);
+    let (Some(api_version), Some(kind)) = (text("/apiVersion"), text("/kind")) else {
+        return Read::Nothing("This is no Kubernetes object: it has no apiVersion and kind.".to_owned());
+    };
+    let Some(name) = text("/metadata/name") else {
+        return Read::Nothing(format!("This {kind} has no metadata.name."));
+    };
+    let cluster_scoped = matches!(kind, "GatewayClass" | "Namespace");
+    let namespace = text("/metadata/namespace").unwrap_or("default");
+    let object = if cluster_scoped {
+        ObjectRef::cluster(kind, name)
+    } else {
+        ObjectRef::namespaced(kind, &ObjectKey::new(namespace, name))
+    };
+    let served = match api_version.split_once('/') {
+        Some((GROUP, version)) => matches!(version, "v1" | "v1beta1"),
+        _ => false,
+    };
+    let read = match (api_version, kind) {
+        (_, "GatewayClass") if served => gateway_api(value, validate::gateway_class).map(Manifest::GatewayClass),
+        (_, "Gateway") if served => gateway_api(value, validate::gateway).map(Manifest::Gateway),
+        (_, "HTTPRoute") if served => gateway_api(value, validate::http_route).map(Manifest::HttpRoute),
+        (_, "ReferenceGrant") if served => {
+            gateway_api(value, validate::reference_grant).map(Manifest::ReferenceGrant)
+        }
+        ("v1", "Service") => core(value).map(Manifest::Service),
+        ("discovery.k8s.io/v1", "EndpointSlice") => core(value).map(Manifest::EndpointSlice),
+        ("v1", "Namespace") => core(value).map(Manifest::Namespace),
+        ("v1", "Secret") => secret(value).map(Manifest::Secret),
+        _ => {
+            let api_version = api_version.to_owned();
+            return Read::Other(api_version, object);
+        }
+    };
+    let read = check_names(&object).and(read);
+    Read::Object(object, read)
+}
+
+/// Names of objects become parts of names in Envoy, with `/` between them.
+fn check_names(object: &ObjectRef) -> Result<(), Vec<Fault>> {
+    let mut faults = Vec::new();
+    if object.name.len() > 253 || !is_dns_name(&object.name) {
+        faults.push(Fault::invalid("metadata.name", format!("{:?} is not a valid name.", object.name)));
+    }
+    if let Some(namespace) = &object.namespace
+        && (namespace.len() > 63 || namespace.contains('.') || !is_dns_name(namespace))
+    {
+        faults.push(Fault::invalid("metadata.namespace", format!("{namespace:?} is not a valid namespace.")));
+    }
+    if faults.is_empty() { Ok(()) } else { Err(faults) }
+}
+
+fn gateway_api<T: DeserializeOwned>(
+    mut value: Value,
+    validate: fn(&T) -> Vec<Fault>,
+) -> Result<Arc<T>, Vec<Fault>> {
+    if let Value::Object(members) = &mut value {
+        members.retain(|name, _| !matches!(name.as_str(), "apiVersion" | "kind" | "status"));
+    }
+    let object: T = strict(&value)?;
+    let faults = validate(&object);
+    if faults.is_empty() { Ok(Arc::new(object)) } else { Err(faults) }
+}
+
+fn core<T: DeserializeOwned>(value: Value) -> Result<Arc<T>, Vec<Fault>> {
+    strict(&value).map(Arc::new)
+}
+
+/// A Secret: `stringData` goes into `data`, as the API server does. No message holds a value.
+fn secret(value: Value) -> Result<Arc<Secret>, Vec<Fault>> {
+    let mut secret: Secret = strict(&value).map_err(|faults| {
+        faults
+            .into_iter()
+            .map(|fault| Fault { message: "This is not a valid value (it is not shown here).".to_owned(), ..fault })
+            .collect::<Vec<_>>()
+    })?;
+    for (name, text) in secret.string_data.take().unwrap_or_default() {
+        secret.data.get_or_insert_default().insert(name, ByteString(text.into_bytes()));
+    }
+    Ok(Arc::new(secret))
+}
+
+/// Deserializes, and refuses fields that the type does not have.
+fn strict<T: DeserializeOwned>(value: &Value) -> Result<T, Vec<Fault>> {
+    let mut unknown = Vec::new();
+    let mut note = |path: serde_ignored::Path<'_>| unknown.push(field_path(&path));
+    let object = serde_path_to_error::deserialize(serde_ignored::Deserializer::new(value, &mut note));
+    let mut faults: Vec<Fault> = unknown
+        .into_iter()
+        .map(|(field, pointer)| {
+            let shown = value.pointer(&pointer).map(|value| shown(value)).unwrap_or_default();
+            Fault { field, reason: "UnknownField", message: format!("There is no such field (value {shown}).") }
+        })
+        .collect();
+    match object {
+        Ok(object) if faults.is_empty() => Ok(object),
+        Ok(_) => Err(faults),
+        Err(error) => {
+            faults.push(refusal(&error));
+            Err(faults)
+        }
+    }
+}
+
+/// serde's error as a fault. A missing field is named itself, not its parent.
+fn refusal(error: &serde_path_to_error::Error<serde_json::Error>) -> Fault {
+    let parent = error.path().to_string();
+    let parent = if parent == "." { "" } else { parent.as_str() };
+    let message = error.inner().to_string();
+    match message.strip_prefix("missing field `").and_then(|rest| rest.strip_suffix('`')) {
+        Some(name) => {
+            let field = if parent.is_empty() { name.to_owned() } else { format!("{parent}.{name}") };
+            Fault { field, reason: "MissingField", message: "This field is required.".to_owned() }
+        }
+        None => Fault::invalid(parent, sentence(&message)),
+    }
+}
+
+/// A path of serde_ignored as `spec.rules[0].name` and as a JSON pointer.
+fn field_path(path: &serde_ignored::Path<'_>) -> (String, String) {
+    use serde_ignored::Path;
+    match path {
+        Path::Root => (String::new(), String::new()),
+        Path::Seq { parent, index } => {
+            let (field, pointer) = field_path(parent);
+            (format!("{field}[{index}]"), format!("{pointer}/{index}"))
+        }
+        Path::Map { parent, key } => {
+            let (field, pointer) = field_path(parent);
+            let field = if field.is_empty() { key.clone() } else { format!("{field}.{key}") };
+            (field, format!("{pointer}/{}", key.replace('~', "~0").replace('/', "~1")))
+        }
+        Path::Some { parent } | Path::NewtypeStruct { parent } | Path::NewtypeVariant { parent } => field_path(parent),
+    }
+}
+
+/// A value as a message shows it: its JSON, cut where it is long.
+fn shown(value: &Value) -> String {
+    let text = value.to_string();
+    match text.char_indices().nth(80) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text,
+    }
+}
+
+/// serde's words as a sentence.
+fn sentence(message: &str) -> String {
+    let mut letters = message.chars();
+    match letters.next() {
+        Some(first) => format!("{}{}.", first.to_uppercase(), letters.as_str()),
+        None => "This value is not valid.".to_owned(),
+    }
+}
+
+impl Manifest {
+    /// Puts the object into a snapshot.
+    pub(super) fn insert(self, object: &ObjectRef, snapshot: &mut Snapshot) {
+        let name = object.name.clone();
+        let key = ObjectKey::new(object.namespace.clone().unwrap_or_default(), name.clone());
+        match self {
+            Self::GatewayClass(class) => drop(snapshot.gateway_classes.insert(name, class)),
+            Self::Gateway(gateway) => drop(snapshot.gateways.insert(key, gateway)),
+            Self::HttpRoute(route) => drop(snapshot.http_routes.insert(key, route)),
+            Self::ReferenceGrant(grant) => drop(snapshot.reference_grants.insert(key, grant)),
+            Self::Service(service) => drop(snapshot.services.insert(key, service)),
+            Self::EndpointSlice(slice) => drop(snapshot.endpoint_slices.insert(key, slice)),
+            Self::Namespace(namespace) => drop(snapshot.namespaces.insert(name, namespace)),
+            Self::Secret(secret) => drop(snapshot.secrets.insert(key, secret)),
+        }
+    }
+}

@@ -1,0 +1,40 @@
+//! One thing that is wrong with one field of an object: the common source of a condition's message and of the
+//! problem that `check` prints.
+
+use crate::object::ObjectRef;
+use crate::problem::{Place, Problem, Severity};
+
+/// A fault without the object it is in.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Fault {
+    /// `spec.rules[0].backendRefs[1]`.
+    pub(crate) field: String,
+    /// Reason of the condition that it leads to.
+    pub(crate) reason: &'static str,
+    /// What is wrong and what to do.
+    pub(crate) message: String,
+}
+
+impl Fault {
+    /// A fault at `field`.
+    pub(crate) fn new(field: impl Into<String>, reason: &'static str, message: impl Into<String>) -> Self {
+        Self { field: field.into(), reason, message: message.into() }
+    }
+
+    /// As a problem of `object`.
+    pub(crate) fn problem(&self, object: &ObjectRef, severity: Severity) -> Problem {
+        Problem {
+            place: Place::Object(object.clone()),
+            field: self.field.clone(),
+            severity,
+            reason: self.reason.to_owned(),
+            message: self.message.clone(),
+        }
+    }
+}
+
+impl std::fmt::Display for Fault {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}: {}", self.field, self.message)
+    }
+}

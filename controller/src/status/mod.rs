@@ -1,0 +1,181 @@
+//! Status of the objects that are ours, as `translate` knows it: conditions without times, counts, features. Merging
+//! it into what an API server holds is not done here.
+
+mod conditions;
+mod fault;
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+use serde::ser::SerializeSeq as _;
+use serde::{Serialize, Serializer};
+
+use crate::api::{ParentReference, RouteGroupKind};
+use crate::object::ObjectKey;
+
+pub(crate) use conditions::*;
+pub(crate) use fault::Fault;
+
+/// One condition (`metav1.Condition` without its time).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Condition {
+    /// What it is about: `Accepted`, `Programmed`, `ResolvedRefs`, `Conflicted`, `PartiallyInvalid`.
+    #[serde(rename = "type")]
+    pub kind: &'static str,
+    /// `True` or `False`.
+    pub status: ConditionStatus,
+    /// CamelCase reason of the Gateway API.
+    pub reason: String,
+    /// For people; never empty.
+    pub message: String,
+    /// `metadata.generation` of the object that it was found for.
+    pub observed_generation: i64,
+}
+
+/// Whether a condition holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub enum ConditionStatus {
+    /// It does.
+    True,
+    /// It does not.
+    False,
+}
+
+/// Status of every object that is ours, by key.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Statuses {
+    /// Our GatewayClasses.
+    pub gateway_classes: BTreeMap<String, GatewayClassStatus>,
+    /// Gateways of our classes.
+    pub gateways: BTreeMap<ObjectKey, GatewayStatus>,
+    /// HTTPRoutes that name one of those as a parent.
+    pub http_routes: BTreeMap<ObjectKey, RouteStatus>,
+}
+
+/// `GatewayClassStatus`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct GatewayClassStatus {
+    /// `Accepted`.
+    pub conditions: Vec<Condition>,
+    /// What works, sorted by name.
+    pub supported_features: Vec<SupportedFeature>,
+}
+
+/// `SupportedFeature`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct SupportedFeature {
+    /// Name in the conformance suite.
+    pub name: &'static str,
+}
+
+/// `GatewayStatus`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct GatewayStatus {
+    /// Where the Gateway is reached; known only to who runs it ([`Statuses::set_addresses`]).
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub addresses: Vec<GatewayStatusAddress>,
+    /// `Accepted`, `Programmed`.
+    pub conditions: Vec<Condition>,
+    /// One for each listener of the spec.
+    pub listeners: Vec<ListenerStatus>,
+}
+
+/// `GatewayStatusAddress`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct GatewayStatusAddress {
+    /// `IPAddress`.
+    #[serde(rename = "type")]
+    pub kind: &'static str,
+    /// The address.
+    pub value: String,
+}
+
+/// `ListenerStatus`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ListenerStatus {
+    /// `spec.listeners[].name`.
+    pub name: String,
+    /// Kinds of routes that may attach.
+    pub supported_kinds: Vec<RouteGroupKind>,
+    /// How many accepted routes are attached.
+    pub attached_routes: u32,
+    /// `Accepted`, `Programmed`, `ResolvedRefs`, and `Conflicted` where it is true.
+    pub conditions: Vec<Condition>,
+}
+
+/// `RouteStatus`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct RouteStatus {
+    /// One for each parentRef that names a Gateway of ours, in the order of the spec.
+    pub parents: Vec<RouteParentStatus>,
+}
+
+/// `RouteParentStatus`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RouteParentStatus {
+    /// The parentRef, with its defaults.
+    pub parent_ref: ParentReference,
+    /// [`crate::api::CONTROLLER_NAME`].
+    pub controller_name: &'static str,
+    /// `Accepted`, `ResolvedRefs`, and `PartiallyInvalid` where it is true.
+    pub conditions: Vec<Condition>,
+}
+
+impl Statuses {
+    /// Writes down where a Gateway is reached.
+    pub fn set_addresses(&mut self, gateway: &ObjectKey, addresses: &[IpAddr]) {
+        if let Some(status) = self.gateways.get_mut(gateway) {
+            let of = |address: &IpAddr| GatewayStatusAddress { kind: "IPAddress", value: address.to_string() };
+            status.addresses = addresses.iter().map(of).collect();
+        }
+    }
+
+    /// Takes back `Programmed` from a Gateway and its listeners: whoever runs it found that it cannot be served,
+    /// with a reason of the Gateway API (`AddressNotUsable`, `AddressNotAssigned`, `NoResources`, `Pending`).
+    pub fn set_not_programmed(&mut self, gateway: &ObjectKey, reason: &str, message: &str) {
+        let Some(status) = self.gateways.get_mut(gateway) else { return };
+        let of_listeners = status.listeners.iter_mut().flat_map(|listener| &mut listener.conditions);
+        for condition in status.conditions.iter_mut().chain(of_listeners) {
+            if condition.kind == PROGRAMMED && condition.status == ConditionStatus::True {
+                condition.status = ConditionStatus::False;
+                reason.clone_into(&mut condition.reason);
+                message.clone_into(&mut condition.message);
+            }
+        }
+    }
+}
+
+/// One object's status with its identity, for files that people read.
+#[derive(Serialize)]
+struct Entry<'a, S> {
+    kind: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    namespace: Option<&'a str>,
+    name: &'a str,
+    status: &'a S,
+}
+
+impl Serialize for Statuses {
+    /// A list of objects, by kind and key.
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut list = serializer.serialize_seq(None)?;
+        for (name, status) in &self.gateway_classes {
+            list.serialize_element(&Entry { kind: "GatewayClass", namespace: None, name, status })?;
+        }
+        for (key, status) in &self.gateways {
+            let (namespace, name) = (Some(key.namespace.as_str()), key.name.as_str());
+            list.serialize_element(&Entry { kind: "Gateway", namespace, name, status })?;
+        }
+        for (key, status) in &self.http_routes {
+            let (namespace, name) = (Some(key.namespace.as_str()), key.name.as_str());
+            list.serialize_element(&Entry { kind: "HTTPRoute", namespace, name, status })?;
+        }
+        list.end()
+    }
+}

@@ -1,0 +1,243 @@
+//! Listeners: protocol, conflicts, TLS, and which kinds of routes they take.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use gatewasm_routing::config::{self, Protocol};
+
+use super::Problems;
+use super::certificate;
+use super::reference_grant::Grants;
+use crate::api::{self, GROUP, RouteGroupKind, TlsMode};
+use crate::model;
+use crate::object::{ObjectKey, ObjectRef};
+use crate::snapshot::Snapshot;
+use crate::status::{Conditions, Fault, ListenerStatus};
+
+/// A listener of a Gateway of ours, accepted or not.
+pub(super) struct Listener<'a> {
+    pub(super) spec: &'a api::Listener,
+    /// `None` where the protocol is not one of ours.
+    protocol: Option<Protocol>,
+    /// What keeps it from being accepted.
+    faults: Vec<Fault>,
+    /// The conflict, where there is one; it is among the faults as well.
+    conflict: Option<Fault>,
+    /// References that do not resolve.
+    ref_faults: Vec<Fault>,
+    /// Certificates that can be used, in the order of the spec.
+    certificate_order: Vec<ObjectKey>,
+    pub(super) certificates: BTreeMap<ObjectKey, model::Certificate>,
+    supported_kinds: Vec<RouteGroupKind>,
+    /// Accepted routes, for the count.
+    pub(super) attached: BTreeSet<ObjectKey>,
+    /// The attached routes, in the order of their keys.
+    pub(super) routes: Vec<config::Route>,
+}
+
+/// Every listener of a Gateway.
+pub(super) fn translate<'a>(
+    key: &ObjectKey,
+    gateway: &'a api::Gateway,
+    snapshot: &Snapshot,
+    grants: &Grants<'_>,
+    problems: &mut Problems,
+) -> Vec<Listener<'a>> {
+    let place = ObjectRef::namespaced("Gateway", key);
+    let mut listeners: Vec<Listener<'a>> = Vec::new();
+    for (i, spec) in gateway.spec.listeners.iter().enumerate() {
+        // The API server keeps names unique; whoever hands in two of one name gets the first.
+        if listeners.iter().any(|listener| listener.spec.name == spec.name) {
+            continue;
+        }
+        let field = format!("spec.listeners[{i}]");
+        let mut listener = translate_one(spec, &field);
+        if listener.protocol == Some(Protocol::Https) && listener.faults.is_empty() {
+            check_client_certificates(&mut listener, gateway, &field);
+            read_certificates(&mut listener, key, &field, snapshot, grants);
+            if spec.tls.as_ref().is_some_and(|tls| !tls.options.is_empty()) {
+                let message = "gatewasm knows no TLS options, so these have no effect.";
+                problems.warning(&place, &Fault::new(format!("{field}.tls.options"), "UnsupportedValue", message));
+            }
+        }
+        listeners.push(listener);
+    }
+    find_conflicts(&mut listeners);
+    for listener in &listeners {
+        problems.errors(&place, &listener.faults);
+        problems.errors(&place, &listener.ref_faults);
+    }
+    listeners
+}
+
+fn translate_one<'a>(spec: &'a api::Listener, field: &str) -> Listener<'a> {
+    let protocol = match spec.protocol.as_str() {
+        "HTTP" => Some(Protocol::Http),
+        "HTTPS" => Some(Protocol::Https),
+        _ => None,
+    };
+    let mut faults = Vec::new();
+    match protocol {
+        None => {
+            let message = format!("Protocol {:?} is not supported; use \"HTTP\" or \"HTTPS\".", spec.protocol);
+            faults.push(Fault::new(format!("{field}.protocol"), "UnsupportedProtocol", message));
+        }
+        Some(Protocol::Http) if spec.tls.is_some() => {
+            let message = "A listener of protocol HTTP cannot have TLS; use protocol \"HTTPS\", or remove it.";
+            faults.push(Fault::new(format!("{field}.tls"), "UnsupportedValue", message));
+        }
+        Some(Protocol::Https) if spec.tls.as_ref().is_some_and(|tls| tls.mode != TlsMode::Terminate) => {
+            let message = "A listener of protocol HTTPS ends TLS itself; use mode \"Terminate\".";
+            faults.push(Fault::new(format!("{field}.tls.mode"), "UnsupportedValue", message));
+        }
+        Some(Protocol::Https) if spec.tls.as_ref().is_none_or(|tls| tls.certificate_refs.is_empty()) => {
+            let message = "A listener of protocol HTTPS needs a certificate; name a Secret of type kubernetes.io/tls.";
+            faults.push(Fault::new(format!("{field}.tls.certificateRefs"), "UnsupportedValue", message));
+        }
+        Some(_) => {}
+    }
+    let mut listener = Listener {
+        spec,
+        protocol,
+        faults,
+        conflict: None,
+        ref_faults: Vec::new(),
+        certificate_order: Vec::new(),
+        certificates: BTreeMap::new(),
+        supported_kinds: Vec::new(),
+        attached: BTreeSet::new(),
+        routes: Vec::new(),
+    };
+    set_kinds(&mut listener, field);
+    listener
+}
+
+/// `supportedKinds`: what the protocol takes, narrowed by `allowedRoutes.kinds`.
+fn set_kinds(listener: &mut Listener<'_>, field: &str) {
+    if listener.protocol.is_none() {
+        return;
+    }
+    let http_route = RouteGroupKind { group: GROUP.to_owned(), kind: "HTTPRoute".to_owned() };
+    let kinds = &listener.spec.allowed_routes.kinds;
+    if kinds.is_empty() || kinds.contains(&http_route) {
+        listener.supported_kinds.push(http_route.clone());
+    }
+    for (i, kind) in kinds.iter().enumerate().filter(|(_, kind)| **kind != http_route) {
+        let message = format!("Routes of kind {:?} of group {:?} are not supported.", kind.kind, kind.group);
+        let field = format!("{field}.allowedRoutes.kinds[{i}]");
+        listener.ref_faults.push(Fault::new(field, "InvalidRouteKinds", message));
+    }
+}
+
+/// Client certificates that are asked for and not checked would let everybody in.
+fn check_client_certificates(listener: &mut Listener<'_>, gateway: &api::Gateway, field: &str) {
+    let Some(frontend) = gateway.spec.tls.as_ref().and_then(|tls| tls.frontend.as_ref()) else { return };
+    let port = frontend.per_port.iter().enumerate().find(|(_, entry)| entry.port == listener.spec.port);
+    let (tls, where_set) = match port {
+        Some((i, entry)) => (&entry.tls, format!("spec.tls.frontend.perPort[{i}]")),
+        None => (&frontend.default, "spec.tls.frontend.default".to_owned()),
+    };
+    if tls.validation.is_some() {
+        let message =
+            format!("Client certificates, which {where_set} asks for, are not supported yet; nothing is served.");
+        listener.faults.push(Fault::new(field, "UnsupportedValue", message));
+    }
+}
+
+fn read_certificates(
+    listener: &mut Listener<'_>,
+    gateway: &ObjectKey,
+    field: &str,
+    snapshot: &Snapshot,
+    grants: &Grants<'_>,
+) {
+    let refs = listener.spec.tls.iter().flat_map(|tls| &tls.certificate_refs);
+    for (i, reference) in refs.enumerate() {
+        let field = format!("{field}.tls.certificateRefs[{i}]");
+        match certificate::resolve(reference, &gateway.namespace, &field, snapshot, grants) {
+            Ok((secret, certificate)) => {
+                if listener.certificates.insert(secret.clone(), certificate).is_none() {
+                    listener.certificate_order.push(secret);
+                }
+            }
+            Err(fault) => listener.ref_faults.push(fault),
+        }
+    }
+}
+
+/// Listeners of one Gateway that cannot be told apart, or not be served on one port: no winner is picked, all are
+/// refused (`Listener` in gateway_types.go; `ListenerConditionConflicted`).
+fn find_conflicts(listeners: &mut [Listener<'_>]) {
+    type Key<'a> = (u16, Protocol, Option<&'a api::Hostname>);
+    let key = |spec: &'static str| spec;
+    let _ = key;
+    let keys: Vec<Option<Key<'_>>> = listeners
+        .iter()
+        .map(|listener| Some((listener.spec.port.get(), listener.protocol?, listener.spec.hostname.as_ref())))
+        .collect();
+    let mut found = Vec::new();
+    for (i, mine) in keys.iter().enumerate() {
+        let Some((port, protocol, hostname)) = mine else { continue };
+        let others: Vec<(&str, Protocol, Option<&api::Hostname>)> = keys
+            .iter()
+            .enumerate()
+            .filter_map(|(j, other)| {
+                let (other_port, protocol, hostname) = (*other)?;
+                (j != i && other_port == *port).then(|| (&*listeners[j].spec.name, protocol, hostname))
+            })
+            .collect();
+        let field = |member: &str| format!("spec.listeners[name={}].{member}", listeners[i].spec.name);
+        if let Some((other, ..)) = others.iter().find(|(_, its, _)| its != protocol) {
+            let message = format!("Listener {other:?} has another protocol on port {port}; use another port.");
+            found.push((i, Fault::new(field("protocol"), "ProtocolConflict", message)));
+        } else if let Some((other, ..)) = others.iter().find(|(_, _, its)| its == hostname) {
+            let message = format!("Listener {other:?} has the same port, protocol and hostname; change one of them.");
+            found.push((i, Fault::new(field("hostname"), "HostnameConflict", message)));
+        }
+    }
+    for (i, fault) in found {
+        listeners[i].faults.insert(0, fault.clone());
+        listeners[i].conflict = Some(fault);
+    }
+}
+
+impl Listener<'_> {
+    /// Whether the listener's own settings are in order.
+    pub(super) fn is_accepted(&self) -> bool {
+        self.faults.is_empty()
+    }
+
+    /// Whether HTTPRoutes may attach.
+    pub(super) fn takes_http_routes(&self) -> bool {
+        !self.supported_kinds.is_empty()
+    }
+
+    /// The listener as it is served, if it is.
+    pub(super) fn served(&self) -> Option<model::Listener> {
+        let protocol = self.protocol.filter(|_| self.is_accepted())?;
+        if protocol == Protocol::Https && self.certificates.is_empty() {
+            return None;
+        }
+        Some(model::Listener {
+            port: self.spec.port.get(),
+            protocol,
+            hostname: self.spec.hostname.as_ref().map(ToString::to_string),
+            certificates: self.certificate_order.clone(),
+        })
+    }
+
+    /// The listener's status, once every route is attached.
+    pub(super) fn status(&self, conditions: Conditions, gateway_accepted: bool) -> ListenerStatus {
+        let mut list = vec![
+            conditions.listener_accepted(&self.faults),
+            conditions.listener_programmed(gateway_accepted && self.served().is_some()),
+            conditions.resolved_refs(&self.ref_faults),
+        ];
+        list.extend(self.conflict.as_ref().map(|conflict| conditions.conflicted(conflict)));
+        ListenerStatus {
+            name: self.spec.name.to_string(),
+            supported_kinds: self.supported_kinds.clone(),
+            attached_routes: u32::try_from(self.attached.len()).unwrap_or(u32::MAX),
+            conditions: list,
+        }
+    }
+}

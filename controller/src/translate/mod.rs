@@ -1,0 +1,136 @@
+//! Gateway API objects into the [`Model`]: which listeners are served, which routes are attached to them, where the
+//! requests go; and the status that says so.
+//!
+//! Pure and total: the same objects in any order give the same bytes, and a broken object is a normal input that
+//! becomes a condition, a 500 for the requests it is about, and nothing for its neighbours.
+
+mod attach;
+mod backend;
+mod backend_flag;
+mod certificate;
+mod gateway;
+mod gateway_class;
+mod hostname;
+mod http_route;
+mod listener;
+mod reference_grant;
+mod route_match;
+
+use std::collections::BTreeMap;
+
+use gatewasm_routing::config::{self, FilterConfig};
+
+use crate::model::{self, Model};
+use crate::object::{ObjectKey, ObjectRef};
+use crate::problem::{Problem, Severity};
+use crate::snapshot::Snapshot;
+use crate::status::{Fault, Statuses};
+use backend::Backends;
+use gateway::Gateway;
+use reference_grant::Grants;
+
+pub use backend_flag::BackendOverride;
+
+/// What a translation depends on besides the objects.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Options {
+    /// Endpoints of Services, named by hand.
+    pub backends: Vec<BackendOverride>,
+    /// Whether everything runs on this machine: endpoints may then be loopback addresses, and messages name
+    /// `--backend`.
+    pub local: bool,
+    /// Whether the filter hands listener, route and rule to Envoy's access log.
+    pub access_log: bool,
+}
+
+/// What came of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Translation {
+    /// What the data plane must do.
+    pub model: Model,
+    /// What the objects' status must say.
+    pub statuses: Statuses,
+    /// Everything that is wrong with the objects, sorted.
+    pub problems: Vec<Problem>,
+}
+
+/// Collects problems.
+#[derive(Default)]
+struct Problems(Vec<Problem>);
+
+impl Problems {
+    fn error(&mut self, object: &ObjectRef, fault: &Fault) {
+        self.0.push(fault.problem(object, Severity::Error));
+    }
+
+    fn errors(&mut self, object: &ObjectRef, faults: &[Fault]) {
+        self.0.extend(faults.iter().map(|fault| fault.problem(object, Severity::Error)));
+    }
+
+    fn warning(&mut self, object: &ObjectRef, fault: &Fault) {
+        self.0.push(fault.problem(object, Severity::Warning));
+    }
+}
+
+/// Translates every object of ours.
+pub fn translate(snapshot: &Snapshot, options: &Options) -> Translation {
+    let mut problems = Problems::default();
+    let mut statuses = Statuses::default();
+    let grants = Grants::new(snapshot);
+    let mut backends = Backends::new(snapshot, options, &grants);
+
+    let classes = gateway_class::translate(snapshot, &mut statuses, &mut problems);
+    let mut gateways = gateway::translate(snapshot, &classes, &grants, &mut problems);
+    for (key, route) in &snapshot.http_routes {
+        if let Some(status) =
+            http_route::translate(key, route, snapshot, &mut gateways, &mut backends, &mut problems)
+        {
+            statuses.http_routes.insert(key.clone(), status);
+        }
+    }
+    for (key, gateway) in &gateways {
+        statuses.gateways.insert(key.clone(), gateway.status());
+    }
+    let clusters = backends.finish(&mut problems);
+    let mut problems = problems.0;
+    problems.sort();
+    problems.dedup();
+    Translation { model: assemble(gateways, clusters, options), statuses, problems }
+}
+
+/// The accepted Gateways with the listeners that are served.
+fn assemble(
+    gateways: BTreeMap<ObjectKey, Gateway<'_>>,
+    clusters: BTreeMap<String, model::Cluster>,
+    options: &Options,
+) -> Model {
+    let mut model = Model {
+        gateways: BTreeMap::new(),
+        clusters,
+        certificates: BTreeMap::new(),
+        filter_config: FilterConfig {
+            version: config::VERSION,
+            access_log: options.access_log,
+            listeners: Vec::new(),
+        },
+    };
+    for (key, gateway) in gateways.into_iter().filter(|(_, gateway)| gateway.is_accepted()) {
+        let mut listeners = BTreeMap::new();
+        for listener in gateway.listeners {
+            let Some(served) = listener.served() else { continue };
+            model.filter_config.listeners.push(config::Listener {
+                name: format!("{key}/{}", listener.spec.name),
+                gateway: key.to_string(),
+                port: served.port,
+                protocol: served.protocol,
+                hostname: served.hostname.clone(),
+                routes: listener.routes,
+            });
+            listeners.insert(listener.spec.name.to_string(), served);
+            model.certificates.extend(listener.certificates);
+        }
+        model.gateways.insert(key, model::Gateway { addresses: gateway.addresses, listeners });
+    }
+    model.filter_config.listeners.sort_by(|a, b| a.name.cmp(&b.name));
+    model
+}
