@@ -76,6 +76,12 @@ pub struct ExplainedRoute {
     pub name: String,
 }
 
+impl std::fmt::Display for ExplainedRoute {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} {}/{}", self.kind, self.namespace, self.name)
+    }
+}
+
 /// A backend of the rule; exactly one of `cluster` and `invalid` is set.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct ExplainedBackend {
@@ -246,7 +252,7 @@ impl Contender<'_> {
 }
 
 impl Attached {
-    fn hostnames(&self) -> impl Iterator<Item = Hostname<'_>> {
+    pub(crate) fn hostnames(&self) -> impl Iterator<Item = Hostname<'_>> {
         self.hostnames.iter().filter_map(|text| match text {
             None => Some(Hostname::Any),
             Some(text) => Hostname::parse(text).ok(),
@@ -352,7 +358,7 @@ impl ExplainedDecision {
     }
 }
 
-fn explain_backends(rule: &Rule) -> Vec<ExplainedBackend> {
+pub(crate) fn explain_backends(rule: &Rule) -> Vec<ExplainedBackend> {
     let backends = rule.backends.iter().map(|(target, weight)| match target {
         Target::Cluster(name) => ExplainedBackend { cluster: Some(name.clone()), invalid: None, weight },
         Target::Invalid(reason) => ExplainedBackend { cluster: None, invalid: Some(reason.clone()), weight },

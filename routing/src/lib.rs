@@ -8,6 +8,7 @@ mod backend;
 mod compile;
 pub mod config;
 mod explain;
+mod list;
 mod matching;
 mod parse;
 pub mod precedence;
@@ -21,6 +22,7 @@ pub use compile::{MAX_WEIGHT, check_match, compile};
 pub use explain::{
     Candidate, DecisionType, ExplainedBackend, ExplainedDecision, ExplainedRoute, Explanation,
 };
+pub use list::Listed;
 pub use parse::{MAX_BYTES, parse};
 pub use problem::ConfigProblem;
 pub use request::Request;

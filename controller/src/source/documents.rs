@@ -21,7 +21,10 @@ pub(super) struct Malformed {
 
 /// Every document of a text.
 pub(super) fn documents(text: &str) -> Vec<Result<Document, Malformed>> {
-    chunks(text.trim_start_matches('\u{feff}')).into_iter().filter_map(|(line, chunk)| parse(line, chunk)).collect()
+    chunks(text.trim_start_matches('\u{feff}'))
+        .into_iter()
+        .filter_map(|(line, chunk)| parse(line, chunk))
+        .collect()
 }
 
 /// Cuts at the lines that begin with `---`, as YAML and kubectl do: (line of the first character, text). No scalar

@@ -1,0 +1,106 @@
+//! `gatewasm explain`: which listener, route, rule and backend a request gets, and why each other candidate lost.
+
+use anyhow::{Context, Result};
+use gatewasm_routing::{DecisionType, Explanation, Request};
+use hyper::header::{HeaderName, HeaderValue};
+
+use super::FINE;
+use super::entry;
+use super::inputs::Inputs;
+use super::output::{Output, table};
+
+/// Arguments of `gatewasm explain`.
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    #[command(flatten)]
+    inputs: Inputs,
+
+    /// Method of the request.
+    #[arg(value_name = "METHOD")]
+    method: String,
+
+    /// URL of the request, with the port of the Gateway's listener: <http://foo.example.com/foo>.
+    #[arg(value_name = "URL")]
+    url: String,
+
+    /// A header of the request, repeatable: 'name: value'.
+    #[arg(short = 'H', long = "header", value_name = "HEADER", value_parser = parse_header)]
+    headers: Vec<(HeaderName, HeaderValue)>,
+
+    /// The Gateway, where several have that port: namespace/name.
+    #[arg(long, value_name = "GATEWAY")]
+    gateway: Option<String>,
+
+    /// Server name of the TLS handshake, where it is not the host of the URL.
+    #[arg(long, value_name = "NAME")]
+    sni: Option<String>,
+
+    /// Form of the result.
+    #[arg(short, long, value_enum, default_value_t)]
+    output: Output,
+}
+
+fn parse_header(text: &str) -> Result<(HeaderName, HeaderValue)> {
+    let (name, value) = text.split_once(':').with_context(|| format!("{text:?} is not 'name: value'"))?;
+    let name = name.trim().parse().with_context(|| format!("{name:?} is not a header name"))?;
+    let value = value.trim().parse().with_context(|| format!("{value:?} is not a header value"))?;
+    Ok((name, value))
+}
+
+pub(super) fn run(args: &Args) -> Result<u8> {
+    let (config, routes) = args.inputs.table()?;
+    let entry = entry::find(&config, &args.url, args.gateway.as_deref(), args.sni.as_deref())?;
+    let headers: Vec<(&[u8], &[u8])> =
+        args.headers.iter().map(|(name, value)| (name.as_str().as_bytes(), value.as_bytes())).collect();
+    let host = headers.iter().find(|(name, _)| *name == b"host").map(|(_, value)| *value);
+    let request = Request {
+        method: args.method.as_bytes(),
+        authority: host.unwrap_or(entry.authority.as_bytes()),
+        path: entry.path.as_bytes(),
+        headers: &headers,
+    };
+    let explanation = routes.explain(entry.listener.as_bytes(), &request);
+    args.output.print(&explanation, text)?;
+    Ok(FINE)
+}
+
+fn text(explanation: &Explanation) -> String {
+    let mut rows: Vec<Vec<String>> = Vec::new();
+    let mut row = |name: &str, value: String| rows.push(vec![name.to_owned(), value]);
+    let decision = &explanation.decision;
+    row(
+        "decision",
+        match (decision.kind, decision.status, &decision.cluster) {
+            (DecisionType::Respond, Some(status), _) => format!("respond {status}: {}", decision.because),
+            (_, _, Some(cluster)) => format!("forward to {cluster}"),
+            _ => format!("forward: {}", decision.because),
+        },
+    );
+    if let Some(listener) = &explanation.listener {
+        row("listener", listener.clone());
+    }
+    if let (Some(route), Some(rule), Some(match_index)) =
+        (&explanation.route, explanation.rule, explanation.match_index)
+    {
+        row("route", format!("{route}  spec.rules[{rule}].matches[{match_index}]"));
+    }
+    let total: u64 = explanation.backends.iter().map(|backend| u64::from(backend.weight)).sum();
+    for backend in &explanation.backends {
+        let target = match (&backend.cluster, &backend.invalid) {
+            (Some(cluster), _) => cluster.clone(),
+            (None, reason) => format!("answers 500: {}", reason.as_deref().unwrap_or_default()),
+        };
+        row("backend", format!("{target}  weight {} of {total}", backend.weight));
+    }
+    let mut text = table(&rows);
+    if !explanation.candidates.is_empty() {
+        let mut rows = vec![vec![String::new(), "CANDIDATE".to_owned(), "BECAUSE".to_owned()]];
+        rows.extend(explanation.candidates.iter().map(|candidate| {
+            let place = format!("{} rules[{}].matches[{}]", candidate.route, candidate.rule, candidate.match_index);
+            vec![if candidate.won { "*" } else { " " }.to_owned(), place, candidate.because.clone()]
+        }));
+        text.push('\n');
+        text.push_str(&table(&rows));
+    }
+    text
+}

@@ -1,0 +1,121 @@
+//! What the commands that do not serve work on: manifests, or a filter config as it stands.
+
+use std::path::PathBuf;
+
+use anyhow::{Context, Result, bail};
+use gatewasm_routing::config::FilterConfig;
+use gatewasm_routing::{ConfigProblem, RouteTable, compile, parse};
+
+use crate::problem::{Place, Problem, Severity};
+use crate::source;
+use crate::translate::{self, BackendOverride, Translation};
+
+/// Arguments that say what to work on.
+#[derive(Debug, clap::Args)]
+pub(super) struct Inputs {
+    /// Manifests: a file, a folder (not its subfolders), or - for standard input. Also a filter config as JSON.
+    #[arg(short, long = "filename", value_name = "PATH", required = true)]
+    pub(super) filename: Vec<PathBuf>,
+
+    /// Endpoint of a Service, in place of EndpointSlices: namespace/service[:port]=host:port.
+    #[arg(long = "backend", value_name = "SERVICE=ADDRESS")]
+    pub(super) backends: Vec<BackendOverride>,
+}
+
+/// What the inputs came to.
+pub(super) enum Read {
+    /// Manifests, translated.
+    Manifests {
+        /// Number of objects that were taken.
+        objects: usize,
+        /// What they mean, with the problems of reading them among its problems.
+        translation: Box<Translation>,
+    },
+    /// A filter config.
+    FilterConfig {
+        /// The file.
+        path: String,
+        /// The config, or everything that is wrong with it.
+        config: Result<FilterConfig, Vec<ConfigProblem>>,
+    },
+}
+
+impl Inputs {
+    /// Reads everything.
+    ///
+    /// # Errors
+    ///
+    /// When there is nothing to read at one of the paths.
+    pub(super) fn read(&self) -> Result<Read> {
+        for path in self.filename.iter().filter(|path| path.as_os_str() != "-") {
+            std::fs::metadata(path).with_context(|| format!("read {}", path.display()))?;
+        }
+        let texts = source::Reader::new(self.filename.clone()).read();
+        if let [input] = texts.as_slice()
+            && let Ok(text) = &input.text
+            && is_filter_config(text)
+        {
+            let config = parse(text.as_bytes()).map_err(|problem| vec![problem]).and_then(|config| {
+                compile(&config)?;
+                Ok(config)
+            });
+            return Ok(Read::FilterConfig { path: input.path.clone(), config });
+        }
+        let loaded = source::Source::default().update(&texts);
+        let options = translate::Options { backends: self.backends.clone(), local: true, access_log: false };
+        let mut translation = translate::translate(&loaded.snapshot, &options);
+        translation.problems.extend(loaded.problems);
+        translation.problems.sort();
+        Ok(Read::Manifests { objects: loaded.snapshot.len(), translation: Box::new(translation) })
+    }
+
+    /// The filter config of the inputs, and its table. Problems of the manifests are printed to stderr: they do not
+    /// keep what is sound from being shown.
+    ///
+    /// # Errors
+    ///
+    /// When there is nothing to read, or the filter would refuse the config.
+    pub(super) fn table(&self) -> Result<(FilterConfig, RouteTable)> {
+        let config = match self.read()? {
+            Read::Manifests { objects, translation } => {
+                if !translation.problems.is_empty() {
+                    eprint!("{}", crate::problem::print(&translation.problems, objects));
+                }
+                translation.model.filter_config
+            }
+            Read::FilterConfig { path, config } => config.map_err(|problems| refused(&path, &problems))?,
+        };
+        match compile(&config) {
+            Ok(table) => Ok((config, table)),
+            Err(problems) => bail!(refused("the translated filter config", &problems)),
+        }
+    }
+}
+
+/// A filter config's problems in the form of all problems.
+pub(super) fn problems_of(path: &str, problems: &[ConfigProblem]) -> Vec<Problem> {
+    problems
+        .iter()
+        .map(|problem| Problem {
+            place: Place::File { path: path.to_owned(), line: None },
+            field: problem.path.clone(),
+            severity: Severity::Error,
+            reason: "InvalidFilterConfig".to_owned(),
+            message: problem.message.clone(),
+        })
+        .collect()
+}
+
+fn refused(path: &str, problems: &[ConfigProblem]) -> anyhow::Error {
+    let all: Vec<_> = problems.iter().map(ToString::to_string).collect();
+    anyhow::anyhow!("{path} is refused:\n{}", all.join("\n"))
+}
+
+/// A JSON object that is no Kubernetes object: those have a kind.
+fn is_filter_config(text: &str) -> bool {
+    #[derive(serde::Deserialize)]
+    struct Kind {
+        kind: Option<serde::de::IgnoredAny>,
+    }
+    text.trim_start().starts_with('{') && serde_json::from_str::<Kind>(text).map_or(true, |found| found.kind.is_none())
+}

@@ -1,0 +1,154 @@
+//! `gatewasm render`: what Envoy and the filter get, as a folder that stock Envoy runs without us, and as ConfigMaps.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail, ensure};
+
+use super::inputs::{Inputs, Read};
+use super::{FINE, PROBLEMS};
+use crate::filter_binary;
+use crate::model::Model;
+use crate::object::ObjectKey;
+use crate::problem::{self, Problem};
+use crate::render::bootstrap::{Address, Addresses};
+use crate::render::{ConfigSource, Resources, Settings, config_map, files, render};
+
+/// Name of the filter's file in the folder.
+const WASM: &str = "gatewasm.wasm";
+
+/// Arguments of `gatewasm render`.
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    #[command(flatten)]
+    inputs: Inputs,
+
+    /// Folder to write; it is made where it does not exist.
+    #[arg(short, long = "output-dir", value_name = "DIR")]
+    output: PathBuf,
+
+    /// The Gateway to render, where the manifests have several: namespace/name.
+    #[arg(long, value_name = "GATEWAY")]
+    gateway: Option<String>,
+
+    /// Address that Envoy binds; a Gateway's spec.addresses come first.
+    #[arg(long, value_name = "ADDRESS", default_value_t = IpAddr::V4(Ipv4Addr::UNSPECIFIED))]
+    address: IpAddr,
+
+    /// Added to every port that Envoy binds, to stay clear of privileged ones.
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    port_offset: u16,
+
+    /// Folder under which the ConfigMaps are mounted in Envoy's container, with the filter beside them.
+    #[arg(long, value_name = "DIR", default_value = "/etc/gatewasm")]
+    mount: PathBuf,
+
+    /// Write Envoy's access log to its standard output.
+    #[arg(long)]
+    access_log: bool,
+
+    /// Port of Envoy's admin interface on 127.0.0.1.
+    #[arg(long, value_name = "PORT", default_value_t = 9901)]
+    admin_port: u16,
+}
+
+pub(super) fn run(args: &Args) -> Result<u8> {
+    let Read::Manifests { objects, translation } = args.inputs.read()? else {
+        bail!("render takes manifests; a filter config is what it writes")
+    };
+    let mut problems = translation.problems;
+    let mut model = translation.model;
+    model.filter_config.access_log = args.access_log;
+    let gateway = choose(&mut model, args.gateway.as_deref())?;
+    fs::create_dir_all(&args.output).with_context(|| format!("make {}", args.output.display()))?;
+    let folder = args.output.canonicalize().with_context(|| format!("find {}", args.output.display()))?;
+
+    let written = files_in(args, &model, &gateway, &folder)?;
+    for (name, text) in &written {
+        write(&folder.join(name), text.as_bytes(), files::is_secret(name))?;
+    }
+    write(&folder.join(WASM), filter_binary::WASM, false)?;
+
+    let mounted = files_in(args, &model, &gateway, &args.mount)?;
+    let manifests = config_map::manifests(&mounted, &gateway)?;
+    let kubernetes = folder.join("kubernetes");
+    fs::create_dir_all(&kubernetes).with_context(|| format!("make {}", kubernetes.display()))?;
+    for (name, text) in &manifests.files {
+        write(&kubernetes.join(name), text.as_bytes(), name.starts_with("secret-"))?;
+    }
+    problems.extend(manifests.problems);
+    report(&problems, objects, &folder);
+    Ok(if problems.is_empty() { FINE } else { PROBLEMS })
+}
+
+/// Leaves one Gateway in the model, with its listeners.
+fn choose(model: &mut Model, wanted: Option<&str>) -> Result<ObjectKey> {
+    let all: Vec<String> = model.gateways.keys().map(ToString::to_string).collect();
+    let key = match (wanted, all.as_slice()) {
+        (_, []) => bail!("the manifests have no Gateway that can be served; `gatewasm check` says why"),
+        (Some(wanted), _) => wanted,
+        (None, [one]) => one,
+        (None, _) => bail!("the manifests have several Gateways; choose one with --gateway: {}", all.join(", ")),
+    };
+    ensure!(all.iter().any(|name| name == key), "Gateway {key:?} is not among: {}", all.join(", "));
+    model.gateways.retain(|gateway, _| gateway.to_string() == key);
+    model.filter_config.listeners.retain(|listener| listener.gateway == key);
+    model.gateways.keys().next().cloned().context("the chosen Gateway")
+}
+
+fn files_in(args: &Args, model: &Model, gateway: &ObjectKey, folder: &Path) -> Result<BTreeMap<String, String>> {
+    let settings = Settings {
+        bindings: bindings(args, model, gateway)?,
+        source: ConfigSource::Files(folder.to_owned()),
+        filter_path: folder.join(WASM),
+        access_log: args.access_log,
+    };
+    let addresses = Addresses {
+        admin: Address::Socket((Ipv4Addr::LOCALHOST, args.admin_port).into()),
+        probe: Address::Socket((Ipv4Addr::LOCALHOST, probe_port(args.admin_port)?).into()),
+        agent: PathBuf::new(),
+    };
+    let resources: Resources = render(model, &settings);
+    files::files(&resources, &settings, &addresses)
+}
+
+/// The probe listens beside the admin interface.
+fn probe_port(admin: u16) -> Result<u16> {
+    admin.checked_add(1).context("--admin-port leaves no port for the probe; choose a lower one")
+}
+
+fn bindings(args: &Args, model: &Model, key: &ObjectKey) -> Result<BTreeMap<(ObjectKey, u16), SocketAddr>> {
+    let gateway = model.gateways.get(key).context("the chosen Gateway")?;
+    let address = gateway.addresses.first().copied().unwrap_or(args.address);
+    gateway
+        .listeners
+        .values()
+        .map(|listener| {
+            let port = listener.port.checked_add(args.port_offset).with_context(|| {
+                format!("port {} with --port-offset {} is above 65535", listener.port, args.port_offset)
+            })?;
+            Ok(((key.clone(), listener.port), SocketAddr::new(address, port)))
+        })
+        .collect()
+}
+
+fn write(path: &Path, bytes: &[u8], secret: bool) -> Result<()> {
+    use std::os::unix::fs::PermissionsExt as _;
+    fs::write(path, bytes).with_context(|| format!("write {}", path.display()))?;
+    if secret {
+        fs::set_permissions(path, fs::Permissions::from_mode(0o600))
+            .with_context(|| format!("protect {}", path.display()))?;
+    }
+    Ok(())
+}
+
+fn report(problems: &[Problem], objects: usize, folder: &Path) {
+    if !problems.is_empty() {
+        eprint!("{}", problem::print(problems, objects));
+    }
+    eprintln!("Run it:    envoy -c {}/bootstrap.yaml --concurrency 1", folder.display());
+    eprintln!("Apply it:  kubectl apply -f {}/kubernetes/", folder.display());
+    eprintln!("Clusters carry their endpoints (STATIC, or STRICT_DNS for names): without an agent there is no EDS.");
+}

@@ -1,0 +1,136 @@
+//! Everything that a table holds, in the order in which a request meets it.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+
+use crate::config::PathMatchType;
+use crate::explain::{ExplainedBackend, ExplainedRoute, explain_backends};
+use crate::matching::host::Hostname;
+use crate::matching::value::Value;
+use crate::precedence::Precedence;
+use crate::table::{Listener, Match, RouteTable};
+
+/// One match under one hostname.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Listed {
+    /// Name of the listener.
+    pub listener: String,
+    /// The hostname; absent for every host.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub hostname: Option<String>,
+    /// How the path is compared.
+    pub path_type: PathMatchType,
+    /// The path, prefix or expression.
+    pub path: String,
+    /// The other conditions, as a person would write them: `GET`, `header env=canary`, `query v~"[0-9]+"`.
+    pub conditions: Vec<String>,
+    /// The route that it comes from.
+    pub route: ExplainedRoute,
+    /// Index of its rule in the route.
+    pub rule: usize,
+    /// Its index in the rule.
+    #[serde(rename = "match")]
+    pub match_index: usize,
+    /// Where its requests go.
+    pub backends: Vec<ExplainedBackend>,
+    /// Why the rule cannot be served; its requests are answered 500.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub invalid: Option<String>,
+}
+
+impl RouteTable {
+    /// Every match of every listener, by listener and then in order of precedence: of two that match a request, the
+    /// upper one takes it.
+    pub fn list(&self) -> Vec<Listed> {
+        let mut listeners: Vec<_> = self.listeners.iter().collect();
+        listeners.sort_unstable_by(|a, b| a.name.cmp(&b.name));
+        listeners.into_iter().flat_map(|listener| self.list_listener(listener)).collect()
+    }
+
+    fn list_listener(&self, listener: &Listener) -> Vec<Listed> {
+        let mut matches: Vec<(Precedence<'_>, Hostname<'_>, &Match)> = Vec::new();
+        for attached in &listener.attached {
+            for hostname in attached.hostnames() {
+                for id in attached.matches.clone() {
+                    let Some(of) = self.match_at(id) else { continue };
+                    let Some(precedence) = self.precedence(hostname.rank(), of) else { continue };
+                    matches.push((precedence, hostname, of));
+                }
+            }
+        }
+        matches.sort_unstable_by_key(|(precedence, hostname, _)| (*precedence, *hostname));
+        // Hostnames of the same length are alternatives: each one's matches stand together.
+        let mut places = BTreeMap::new();
+        for (place, (_, hostname, _)) in matches.iter().enumerate() {
+            places.entry(*hostname).or_insert(place);
+        }
+        matches.sort_by_key(|(_, hostname, _)| places.get(hostname).copied());
+        matches.into_iter().filter_map(|(_, hostname, of)| self.listed(listener, hostname, of)).collect()
+    }
+
+    fn listed(&self, listener: &Listener, hostname: Hostname<'_>, of: &Match) -> Option<Listed> {
+        let rule = self.rules.get(of.rule)?;
+        let mut conditions = Vec::new();
+        conditions.extend(of.conditions.method.map(|method| method.name().to_owned()));
+        conditions.extend(
+            of.conditions.headers.iter().map(|header| condition("header", &header.name, &header.value)),
+        );
+        conditions.extend(
+            of.conditions.query_params.iter().map(|query| condition("query", &query.name, &query.value)),
+        );
+        Some(Listed {
+            listener: listener.name.clone(),
+            hostname: hostname.text(),
+            path_type: of.path.kind(),
+            path: of.path.value().to_owned(),
+            conditions,
+            route: (&self.routes.get(rule.route)?.id).into(),
+            rule: rule.index,
+            match_index: of.index,
+            backends: explain_backends(rule),
+            invalid: rule.invalid.clone(),
+        })
+    }
+}
+
+fn condition(what: &str, name: &str, value: &Value) -> String {
+    match value {
+        Value::Exact(value) => format!("{what} {name}={value}"),
+        Value::Expression(expression) => format!("{what} {name}~{:?}", expression.source()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::{compile, parse};
+
+    #[test]
+    fn matches_stand_in_order_of_precedence_by_hostname() {
+        let config = r#"{"version": 1, "listeners": [{
+            "name": "infra/web/http", "gateway": "infra/web", "port": 80, "protocol": "HTTP",
+            "routes": [{
+                "kind": "HTTPRoute", "namespace": "n", "name": "r", "hostnames": ["b.example.com", "a.example.com"],
+                "rules": [
+                    {"matches": [{"path": {"value": "/x"}}], "backends": [{"cluster": "one"}]},
+                    {"matches": [{"path": {"type": "Exact", "value": "/y"}, "method": "GET",
+                                  "headers": [{"name": "Env", "value": "canary"}],
+                                  "queryParams": [{"type": "RegularExpression", "name": "v", "value": "[0-9]+"}]}]}
+                ]
+            }, {"kind": "HTTPRoute", "namespace": "n", "name": "s", "rules": [{"invalid": "no"}]}]
+        }]}"#;
+        let table = compile(&parse(config.as_bytes()).unwrap()).unwrap();
+        let list = table.list();
+        let rows: Vec<_> = list
+            .iter()
+            .map(|row| format!("{} {}", row.hostname.as_deref().unwrap_or("*"), row.path))
+            .collect();
+        assert_eq!(
+            rows,
+            ["a.example.com /y", "a.example.com /x", "b.example.com /y", "b.example.com /x", "* /"]
+        );
+        assert_eq!(list[0].conditions, ["GET", "header env=canary", "query v~\"[0-9]+\""]);
+        assert_eq!(list[4].invalid.as_deref(), Some("no"));
+    }
+}
