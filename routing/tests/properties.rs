@@ -1,7 +1,7 @@
 //! What holds for every config and every request.
 #![cfg(not(target_arch = "wasm32"))]
 // The helpers below are test code too, which the lints see only in functions marked as tests.
-#![allow(clippy::indexing_slicing, clippy::panic, clippy::unwrap_used)]
+#![allow(clippy::arithmetic_side_effects, clippy::indexing_slicing, clippy::panic, clippy::unwrap_used)]
 
 mod support;
 
