@@ -1,0 +1,225 @@
+//! What holds for every config and every request.
+#![cfg(not(target_arch = "wasm32"))]
+// The helpers below are test code too, which the lints see only in functions marked as tests.
+#![allow(clippy::arithmetic_side_effects, clippy::indexing_slicing, clippy::panic, clippy::unwrap_used)]
+
+mod support;
+
+use std::cmp::Ordering;
+
+use gatewasm_routing::config::{FilterConfig, PathMatchType};
+use gatewasm_routing::precedence::{HostnameRank, Precedence};
+use gatewasm_routing::timestamp::Timestamp;
+use gatewasm_routing::{Decision, DecisionType, Explanation, Request, RouteTable, compile, parse};
+use proptest::collection::vec;
+use proptest::prelude::*;
+use proptest::sample::select;
+use support::generate::{Incoming, config, incoming};
+use support::reference::{self, Answer};
+
+fn table(config: &FilterConfig) -> RouteTable {
+    compile(config).unwrap_or_else(|problems| panic!("{problems:?}"))
+}
+
+fn decide(table: &RouteTable, entry: &str, incoming: &Incoming) -> Answer {
+    incoming.with(|request| answer(table.decide(entry.as_bytes(), request, incoming.random)))
+}
+
+fn answer(decision: Decision<'_>) -> Answer {
+    let (outcome, matched) = match decision {
+        Decision::Forward { cluster, matched } => (Ok(cluster.to_owned()), Some(matched)),
+        Decision::Respond { status, matched, .. } => (Err(status), matched),
+    };
+    let matched = matched.map(|matched| {
+        let route = format!("{}/{}", matched.route.namespace, matched.route.name);
+        (matched.listener.to_owned(), route, matched.rule, matched.match_index)
+    });
+    Answer { outcome, matched }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 512, ..ProptestConfig::default() })]
+
+    #[test]
+    fn the_table_equals_a_naive_reading(config in config(), requests in vec(incoming(), 1..32)) {
+        let table = table(&config);
+        for incoming in requests {
+            let entry = incoming.entry(&config);
+            let expected = incoming.with(|request| reference::decide(&config, &entry, request, incoming.random));
+            prop_assert_eq!(decide(&table, &entry, &incoming), expected, "{} {:?}", entry, incoming);
+        }
+    }
+
+    #[test]
+    fn the_order_of_listeners_and_routes_means_nothing(
+        (config, shuffled) in config().prop_flat_map(|config| (Just(config.clone()), shuffled(config))),
+        requests in vec(incoming(), 1..16),
+    ) {
+        let (one, other) = (table(&config), table(&shuffled));
+        for incoming in requests {
+            let entry = incoming.entry(&config);
+            prop_assert_eq!(decide(&one, &entry, &incoming), decide(&other, &entry, &incoming));
+            let explain = |table: &RouteTable| incoming.with(|request| table.explain(entry.as_bytes(), request));
+            prop_assert_eq!(explain(&one), explain(&other));
+        }
+    }
+
+    #[test]
+    fn explain_agrees_with_decide(config in config(), requests in vec(incoming(), 1..16)) {
+        let table = table(&config);
+        for incoming in requests {
+            let entry = incoming.entry(&config);
+            let decided = decide(&table, &entry, &incoming);
+            let explained = incoming.with(|request| table.explain(entry.as_bytes(), request));
+            agree(&explained, &decided)?;
+        }
+    }
+
+    #[test]
+    fn a_config_survives_being_written_and_read(config in config()) {
+        let json = serde_json::to_vec(&config).unwrap();
+        let read = parse(&json).unwrap();
+        prop_assert_eq!(&read, &config);
+        prop_assert_eq!(serde_json::to_vec(&read).unwrap(), json);
+        prop_assert!(compile(&read).is_ok());
+    }
+
+    #[test]
+    fn any_bytes_can_be_asked_about(
+        config in config(),
+        method in bytes(), authority in bytes(), path in bytes(),
+        headers in vec((bytes(), bytes()), 0..4),
+        entry in prop_oneof![Just(b"infra/a:80".to_vec()), bytes()],
+        random in any::<u64>(),
+    ) {
+        let headers: Vec<_> = headers.iter().map(|(name, value)| (name.as_slice(), value.as_slice())).collect();
+        let request = Request { method: &method, authority: &authority, path: &path, headers: &headers };
+        let table = table(&config);
+        let decided = answer(table.decide(&entry, &request, random));
+        agree(&table.explain(&entry, &request), &decided)?;
+    }
+
+    #[test]
+    fn any_bytes_can_be_read(bytes in vec(any::<u8>(), 0..256)) {
+        let _ = parse(&bytes).map(|config| compile(&config).is_ok());
+    }
+
+    #[test]
+    fn a_damaged_config_can_be_read(config in config(), at in any::<prop::sample::Index>(), byte in any::<u8>()) {
+        let mut json = serde_json::to_vec(&config).unwrap();
+        *at.get_mut(&mut json) = byte;
+        let _ = parse(&json).map(|config| compile(&config).is_ok());
+    }
+
+    #[test]
+    fn any_text_can_be_a_value(text in ".{0,64}", name in ".{0,8}") {
+        use gatewasm_routing::config::{PathMatch, RouteMatch, ValueMatch, ValueMatchType};
+        for kind in [PathMatchType::Exact, PathMatchType::PathPrefix, PathMatchType::RegularExpression] {
+            let value = ValueMatch { kind: ValueMatchType::RegularExpression, name: name.clone(), value: text.clone() };
+            let _ = gatewasm_routing::check_match(&RouteMatch {
+                path: Some(PathMatch { kind, value: text.clone() }),
+                headers: vec![value.clone()],
+                query_params: vec![value],
+                method: Some(text.clone()),
+            });
+        }
+    }
+
+    #[test]
+    fn precedence_is_a_total_order(a in precedence(), b in precedence(), c in precedence()) {
+        prop_assert_eq!(a.cmp(&b), b.cmp(&a).reverse());
+        prop_assert_eq!(a.cmp(&b) == Ordering::Equal, a == b);
+        if a <= b && b <= c {
+            prop_assert!(a <= c);
+        }
+        let mut sorted = [c, a, b];
+        sorted.sort();
+        prop_assert!(sorted.is_sorted());
+    }
+}
+
+/// The explanation names the same listener, route, rule and match, and its decision is the one, or one of those that
+/// the weights allow.
+fn agree(explained: &Explanation, decided: &Answer) -> Result<(), TestCaseError> {
+    let route = explained.route.as_ref().map(|route| format!("{}/{}", route.namespace, route.name));
+    let matched = decided.matched.clone();
+    prop_assert_eq!(&route, &matched.as_ref().map(|(_, route, ..)| route.clone()));
+    prop_assert_eq!(explained.rule, matched.as_ref().map(|(.., rule, _)| *rule));
+    prop_assert_eq!(explained.match_index, matched.as_ref().map(|(.., index)| *index));
+    if let Some((listener, ..)) = &matched {
+        prop_assert_eq!(explained.listener.as_ref(), Some(listener));
+    }
+    let winners: Vec<_> = explained.candidates.iter().filter(|candidate| candidate.won).collect();
+    prop_assert_eq!(winners.len(), usize::from(matched.is_some()));
+    prop_assert!(explained.candidates.iter().all(|candidate| !candidate.because.is_empty()));
+    let decision = &explained.decision;
+    let allowed = match (&decided.outcome, decision.kind) {
+        (Ok(cluster), DecisionType::Forward) => match &decision.cluster {
+            Some(only) => only == cluster,
+            None => explained
+                .backends
+                .iter()
+                .any(|backend| backend.cluster.as_ref() == Some(cluster) && backend.weight > 0),
+        },
+        (Err(status), DecisionType::Respond) => decision.status == Some(*status),
+        // A share of a backend that cannot be used.
+        (Err(500), DecisionType::Forward) => {
+            decision.cluster.is_none()
+                && explained.backends.iter().any(|backend| backend.invalid.is_some() && backend.weight > 0)
+        }
+        _ => false,
+    };
+    prop_assert!(allowed, "{:?} {:?}", explained, decided);
+    Ok(())
+}
+
+fn shuffled(mut config: FilterConfig) -> impl Strategy<Value = FilterConfig> {
+    let listeners = std::mem::take(&mut config.listeners);
+    let routes_shuffled: Vec<_> = listeners
+        .into_iter()
+        .map(|listener| {
+            let routes = Just(listener.routes.clone()).prop_shuffle();
+            routes.prop_map(move |routes| gatewasm_routing::config::Listener { routes, ..listener.clone() })
+        })
+        .collect();
+    routes_shuffled.prop_shuffle().prop_map(move |listeners| FilterConfig { listeners, ..config.clone() })
+}
+
+fn bytes() -> impl Strategy<Value = Vec<u8>> {
+    // Bytes that mean something somewhere come up often.
+    let telling = select(b"/.?&=%+:*[]ax \0\xff".to_vec());
+    vec(prop_oneof![2 => telling, 1 => any::<u8>()], 0..300)
+}
+
+fn precedence() -> impl Strategy<Value = Precedence<'static>> {
+    let path_type =
+        select(vec![PathMatchType::Exact, PathMatchType::PathPrefix, PathMatchType::RegularExpression]);
+    let created = select(vec![None, Some("2025-01-01T00:00:00Z"), Some("2026-01-01T00:00:00Z")]);
+    let created = created.prop_map(|text| text.and_then(Timestamp::parse));
+    let counts = (0..2_usize, 0..2_usize, 0..2_usize, 0..2_usize, 0..2_usize);
+    let places = (0..2_usize, 0..2_usize);
+    (counts, path_type, any::<bool>(), created, select(vec!["a/x", "a-b/x"]), places).prop_map(
+        |(
+            (non_wildcard, any, path_length, headers, query_params),
+            path_type,
+            method,
+            created,
+            route,
+            (rule, match_index),
+        )| {
+            let hostname = HostnameRank { non_wildcard, any };
+            Precedence {
+                hostname,
+                path_type,
+                path_length,
+                method,
+                headers,
+                query_params,
+                created,
+                route,
+                rule,
+                match_index,
+            }
+        },
+    )
+}

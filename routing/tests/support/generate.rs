@@ -1,0 +1,191 @@
+//! Configs and requests from a small alphabet.
+
+use gatewasm_routing::config::*;
+use proptest::collection::{btree_map, btree_set, vec};
+use proptest::option;
+use proptest::prelude::*;
+use proptest::sample::{Index, select, subsequence};
+
+pub(crate) fn config() -> impl Strategy<Value = FilterConfig> {
+    // Two Gateways with an HTTP port each, one of them with an HTTPS port too.
+    let ports =
+        [("infra/a", 80, Protocol::Http), ("infra/a", 443, Protocol::Https), ("infra/b", 80, Protocol::Http)];
+    ports.map(|(gateway, port, protocol)| listeners(gateway, port, protocol)).prop_map(|listeners| {
+        FilterConfig {
+            version: VERSION,
+            access_log: false,
+            listeners: listeners.into_iter().flatten().collect(),
+        }
+    })
+}
+
+fn listeners(gateway: &'static str, port: u16, protocol: Protocol) -> impl Strategy<Value = Vec<Listener>> {
+    let hostnames = vec![None, Some("*.x"), Some("*.b.x"), Some("a.x"), Some("a.b.x")];
+    btree_map(select(hostnames), routes(), 0..4).prop_map(move |by_hostname| {
+        let listener = |(i, (hostname, mut routes)): (usize, (Option<&str>, Vec<Route>))| {
+            for route in &mut routes {
+                route.hostnames.retain(|inner| within(inner, hostname));
+            }
+            Listener {
+                name: format!("{gateway}/{port}-{i}"),
+                gateway: gateway.to_owned(),
+                port,
+                protocol,
+                hostname: hostname.map(str::to_owned),
+                routes,
+            }
+        };
+        by_hostname.into_iter().enumerate().map(listener).collect()
+    })
+}
+
+/// Whether a route's hostname may stand in a listener with that one.
+fn within(inner: &str, listener: Option<&str>) -> bool {
+    listener.is_none_or(|listener| match listener.strip_prefix('*') {
+        Some(suffix) => inner.ends_with(suffix) && inner != suffix.trim_start_matches('.'),
+        None => inner == listener,
+    })
+}
+
+fn routes() -> impl Strategy<Value = Vec<Route>> {
+    let names = vec![("a", "m"), ("a", "n"), ("a-b", "m"), ("b", "a")];
+    (subsequence(names, 0..=4).prop_shuffle(), vec(route(), 4)).prop_map(|(names, routes)| {
+        let named = |((namespace, name), route): ((&str, &str), Route)| Route {
+            namespace: namespace.to_owned(),
+            name: name.to_owned(),
+            ..route
+        };
+        names.into_iter().zip(routes).map(named).collect()
+    })
+}
+
+fn route() -> impl Strategy<Value = Route> {
+    let created = select(vec![None, Some("2025-01-01T00:00:00Z"), Some("2026-01-01T00:00:00Z")]);
+    let hostnames = select(vec!["*.x", "*.b.x", "a.x", "a.b.x", "c.x", "x"]);
+    (created, btree_set(hostnames, 0..3), vec(rule(), 0..4)).prop_map(|(created, hostnames, rules)| Route {
+        kind: RouteKind::HttpRoute,
+        namespace: String::new(),
+        name: String::new(),
+        creation_timestamp: created.map(str::to_owned),
+        hostnames: hostnames.into_iter().map(str::to_owned).collect(),
+        rules,
+    })
+}
+
+fn rule() -> impl Strategy<Value = Rule> {
+    let invalid = prop_oneof![9 => Just(None), 1 => Just(Some("not supported".to_owned()))];
+    (vec(route_match(), 0..3), invalid, vec(backend(), 0..4)).prop_map(|(matches, invalid, backends)| Rule {
+        name: None,
+        matches,
+        invalid,
+        backends,
+    })
+}
+
+fn backend() -> impl Strategy<Value = Backend> {
+    let target = prop_oneof![3 => Just((Some("one"), None)), 3 => Just((Some("two"), None)), 1 => Just((None, Some("gone")))];
+    (target, select(vec![0, 1, 2, 80, 1_000_000])).prop_map(|((cluster, invalid), weight)| Backend {
+        cluster: cluster.map(str::to_owned),
+        invalid: invalid.map(str::to_owned),
+        weight,
+    })
+}
+
+fn route_match() -> impl Strategy<Value = RouteMatch> {
+    let method = option::of(select(vec!["GET", "POST"])).prop_map(|method| method.map(str::to_owned));
+    let headers = vec(value_match(select(vec!["h", "H", "g"])), 0..3);
+    let query_params = vec(value_match(select(vec!["p", "P", "q"])), 0..3);
+    (option::of(path_match()), method, headers, query_params)
+        .prop_map(|(path, method, headers, query_params)| RouteMatch { path, headers, query_params, method })
+}
+
+fn path_match() -> impl Strategy<Value = PathMatch> {
+    let literal = select(vec!["/", "/a", "/a/", "/ab", "/a/b", "/a/b/", "/a;b"]);
+    let expression = select(vec!["/a|/ab", "/.*", "/a/?.*?", "(?i)/A", "", "/[^/]+"]);
+    prop_oneof![
+        literal.clone().prop_map(|value| PathMatch { kind: PathMatchType::Exact, value: value.to_owned() }),
+        literal.prop_map(|value| PathMatch { kind: PathMatchType::PathPrefix, value: value.to_owned() }),
+        expression
+            .prop_map(|value| PathMatch { kind: PathMatchType::RegularExpression, value: value.to_owned() }),
+    ]
+}
+
+fn value_match(name: impl Strategy<Value = &'static str>) -> impl Strategy<Value = ValueMatch> {
+    let value = prop_oneof![
+        select(vec!["1", "2", "1,2", "1 2", ""]).prop_map(|value| (ValueMatchType::Exact, value)),
+        select(vec!["1|12", ".", ".*"]).prop_map(|value| (ValueMatchType::RegularExpression, value)),
+    ];
+    (name, value).prop_map(|(name, (kind, value))| ValueMatch {
+        kind,
+        name: name.to_owned(),
+        value: value.to_owned(),
+    })
+}
+
+/// A request that owns its parts, and how it comes in.
+#[derive(Clone, Debug)]
+pub(crate) struct Incoming {
+    pub entry: Index,
+    pub method: &'static str,
+    pub authority: &'static str,
+    pub path: String,
+    pub headers: Vec<(&'static str, &'static str)>,
+    pub random: u64,
+}
+
+impl Incoming {
+    /// One of the entries of a config, or one that it does not have.
+    pub(crate) fn entry(&self, config: &FilterConfig) -> String {
+        let mut entries = vec!["infra/a:80".to_owned(), "infra/b:80".to_owned(), "unknown".to_owned()];
+        let https = config.listeners.iter().filter(|listener| listener.protocol == Protocol::Https);
+        entries.extend(https.map(|listener| listener.name.clone()));
+        self.entry.get(&entries).clone()
+    }
+
+    pub(crate) fn with<T>(&self, use_request: impl FnOnce(&gatewasm_routing::Request<'_>) -> T) -> T {
+        let headers: Vec<_> =
+            self.headers.iter().map(|(name, value)| (name.as_bytes(), value.as_bytes())).collect();
+        use_request(&gatewasm_routing::Request {
+            method: self.method.as_bytes(),
+            authority: self.authority.as_bytes(),
+            path: self.path.as_bytes(),
+            headers: &headers,
+        })
+    }
+}
+
+pub(crate) fn incoming() -> impl Strategy<Value = Incoming> {
+    let authority =
+        select(vec!["a.x", "A.X:80", "a.b.x", "c.x.", "x", "d.b.x", "other", "[::1]:80", "", "a.x:b"]);
+    let path = select(vec!["/", "/a", "/a/", "/ab", "/a/b", "/a/b/c", "/a;b", "/A", "/a//b", "", "*"]);
+    let query = select(vec![
+        "",
+        "?",
+        "?p=1",
+        "?p=1&p=2",
+        "?p=2&q=1",
+        "?P=1&p=",
+        "?p",
+        "?q=%31&p=1",
+        "?p=1+2&q=1?2",
+        "?p=1+2",
+    ]);
+    let header = (select(vec!["h", "h", "g", "i"]), select(vec!["1", "2", "12", ""]));
+    (
+        any::<Index>(),
+        select(vec!["GET", "POST", "get"]),
+        authority,
+        path,
+        query,
+        vec(header, 0..4),
+        any::<u64>(),
+    )
+        .prop_map(|(entry, method, authority, path, query, headers, random)| Incoming {
+            entry,
+            method,
+            authority,
+            path: format!("{path}{query}"),
+            headers,
+            random,
+        })
+}
