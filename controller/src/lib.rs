@@ -10,3 +10,5 @@ pub mod render;
 pub mod snapshot;
 pub mod source;
 pub mod xds;
+pub mod status;
+pub mod translate;

@@ -5,7 +5,9 @@ use std::collections::BTreeMap;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use serde::{Deserialize, Serialize};
 
-use super::{GROUP, Hostname, LocalObjectReference, ObjectReference, Port, SecretObjectReference, SectionName};
+use super::{
+    GROUP, Hostname, LocalObjectReference, ObjectReference, Port, SecretObjectReference, SectionName,
+};
 
 /// `GatewaySpec`.
 #[derive(Clone, Debug, PartialEq, Deserialize)]

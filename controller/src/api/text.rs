@@ -207,7 +207,9 @@ mod tests {
         for good in ["a", "foo.example.com", "*.example.com", "1.2.3.4", "a-b.c"] {
             assert!(Hostname::try_from(good.to_owned()).is_ok(), "{good}");
         }
-        for bad in ["", "*", "*.", "Foo.com", "a..b", "-a.com", "a-.com", "f*.com", "a.*.com", "a_b", "foo:80", "."] {
+        for bad in
+            ["", "*", "*.", "Foo.com", "a..b", "-a.com", "a-.com", "f*.com", "a.*.com", "a_b", "foo:80", "."]
+        {
             assert!(Hostname::try_from(bad.to_owned()).is_err(), "{bad}");
         }
     }

@@ -74,7 +74,9 @@ pub(super) fn read(value: Value) -> Read {
         _ => false,
     };
     let read = match (api_version, kind) {
-        (_, "GatewayClass") if served => gateway_api(value, validate::gateway_class).map(Manifest::GatewayClass),
+        (_, "GatewayClass") if served => {
+            gateway_api(value, validate::gateway_class).map(Manifest::GatewayClass)
+        }
         (_, "Gateway") if served => gateway_api(value, validate::gateway).map(Manifest::Gateway),
         (_, "HTTPRoute") if served => gateway_api(value, validate::http_route).map(Manifest::HttpRoute),
         (_, "ReferenceGrant") if served => {
@@ -128,7 +130,10 @@ fn secret(value: Value) -> Result<Arc<Secret>, Vec<Fault>> {
     let mut secret: Secret = strict(&value).map_err(|faults| {
         faults
             .into_iter()
-            .map(|fault| Fault { message: "This is not a valid value (it is not shown here).".to_owned(), ..fault })
+            .map(|fault| Fault {
+                message: "This is not a valid value (it is not shown here).".to_owned(),
+                ..fault
+            })
             .collect::<Vec<_>>()
     })?;
     for (name, text) in secret.string_data.take().unwrap_or_default() {
@@ -146,7 +151,11 @@ fn strict<T: DeserializeOwned>(value: &Value) -> Result<T, Vec<Fault>> {
         .into_iter()
         .map(|(field, pointer)| {
             let shown = value.pointer(&pointer).map(|value| shown(value)).unwrap_or_default();
-            Fault { field, reason: "UnknownField", message: format!("There is no such field (value {shown}).") }
+            Fault {
+                field,
+                reason: "UnknownField",
+                message: format!("There is no such field (value {shown})."),
+            }
         })
         .collect();
     match object {
@@ -187,7 +196,9 @@ fn field_path(path: &serde_ignored::Path<'_>) -> (String, String) {
             let field = if field.is_empty() { key.clone() } else { format!("{field}.{key}") };
             (field, format!("{pointer}/{}", key.replace('~', "~0").replace('/', "~1")))
         }
-        Path::Some { parent } | Path::NewtypeStruct { parent } | Path::NewtypeVariant { parent } => field_path(parent),
+        Path::Some { parent } | Path::NewtypeStruct { parent } | Path::NewtypeVariant { parent } => {
+            field_path(parent)
+        }
     }
 }
 

@@ -94,7 +94,8 @@ impl Source {
             for item in &file.objects {
                 let place = format!("{path}:{}", item.line);
                 if let Some(first) = places.insert(item.object.clone(), place.clone()) {
-                    let message = format!("The object is declared at {first} and at {place}; the last one counts.");
+                    let message =
+                        format!("The object is declared at {first} and at {place}; the last one counts.");
                     problems.push(problem(&item.object, "", "Duplicate", message));
                 }
                 match &item.manifest {
@@ -113,7 +114,8 @@ impl Source {
                 }
             }
         }
-        let broken: BTreeSet<&str> = files.iter().filter(|(_, file)| file.broken).map(|(path, _)| *path).collect();
+        let broken: BTreeSet<&str> =
+            files.iter().filter(|(_, file)| file.broken).map(|(path, _)| *path).collect();
         for (object, good) in &self.good {
             if broken.contains(good.path.as_str()) && !places.contains_key(object) {
                 objects.insert(object.clone(), good.clone());
@@ -132,7 +134,8 @@ impl Source {
 }
 
 fn read_file(input: &Input) -> File {
-    let mut file = File { text: input.text.clone(), objects: Vec::new(), broken: false, problems: Vec::new() };
+    let mut file =
+        File { text: input.text.clone(), objects: Vec::new(), broken: false, problems: Vec::new() };
     let in_file = |line: Option<usize>, reason: &str, message: String| Problem {
         place: Place::File { path: input.path.clone(), line },
         field: String::new(),
@@ -153,7 +156,8 @@ fn read_file(input: &Input) -> File {
             Ok(document) => document,
             Err(malformed) => {
                 file.broken = true;
-                let message = format!("The document is not valid YAML: {}.", malformed.message.trim_end_matches('.'));
+                let message =
+                    format!("The document is not valid YAML: {}.", malformed.message.trim_end_matches('.'));
                 file.problems.push(in_file(Some(malformed.line), "Malformed", message));
                 continue;
             }
@@ -164,7 +168,8 @@ fn read_file(input: &Input) -> File {
                     file.objects.push(Item { object, line: document.line, manifest });
                 }
                 Read::Other(api_version, object) => {
-                    let message = format!("gatewasm does not read {api_version} {}; it is ignored.", object.kind);
+                    let message =
+                        format!("gatewasm does not read {api_version} {}; it is ignored.", object.kind);
                     let problem = problem(&object, "", "UnknownKind", message);
                     file.problems.push(Problem { severity: Severity::Warning, ..problem });
                 }

@@ -30,7 +30,10 @@ struct Checks(Vec<Fault>);
 impl Checks {
     fn count(&mut self, field: &str, count: usize, least: usize, most: usize) {
         if count < least || count > most {
-            self.0.push(Fault::invalid(field, format!("There are {count} items; there must be {least} to {most}.")));
+            self.0.push(Fault::invalid(
+                field,
+                format!("There are {count} items; there must be {least} to {most}."),
+            ));
         }
     }
 
@@ -57,7 +60,8 @@ impl Checks {
 pub(super) fn gateway_class(class: &GatewayClass) -> Vec<Fault> {
     let mut checks = Checks::default();
     let name = &class.spec.controller_name;
-    if !name.split_once('/').is_some_and(|(domain, path)| crate::api::is_dns_name(domain) && !path.is_empty()) {
+    if !name.split_once('/').is_some_and(|(domain, path)| crate::api::is_dns_name(domain) && !path.is_empty())
+    {
         let message = format!("{name:?} is not a controller's name (\"domain/path\").");
         checks.0.push(Fault::invalid("spec.controllerName", message));
     }
@@ -157,7 +161,10 @@ fn route_filter(filter: &HttpRouteFilter, field: &str) -> Vec<Fault> {
             let message = format!("This field is required for type {kind:?}.");
             faults.push(Fault { field: format!("{field}.{member}"), reason: "MissingField", message });
         } else if kind != its_kind && is_set {
-            faults.push(Fault::invalid(format!("{field}.{member}"), format!("Type {kind:?} does not have this field.")));
+            faults.push(Fault::invalid(
+                format!("{field}.{member}"),
+                format!("Type {kind:?} does not have this field."),
+            ));
         }
     }
     faults
