@@ -9,6 +9,6 @@ pub mod problem;
 pub mod render;
 pub mod snapshot;
 pub mod source;
-pub mod xds;
 pub mod status;
 pub mod translate;
+pub mod xds;
