@@ -9,4 +9,6 @@ pub mod problem;
 pub mod render;
 pub mod snapshot;
 pub mod source;
+pub mod status;
+pub mod translate;
 pub mod xds;

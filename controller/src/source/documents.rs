@@ -102,7 +102,7 @@ mod tests {
     fn a_file_holds_many_documents_and_each_knows_its_line() {
         let read = read("# head\na: 1\n---\n\n# only a comment\n---\nb: 2\n--- # c\nc: null\nd: 3\n");
         let lines: Vec<_> = read.iter().map(|d| d.as_ref().unwrap().0).collect();
-        assert_eq!(lines, [2, 7, 8]);
+        assert_eq!(lines, [2, 7, 9]);
         assert_eq!(read[2].as_ref().unwrap().1, serde_json::json!({"d": 3}));
     }
 

@@ -66,7 +66,12 @@ impl Conditions {
     }
 
     /// `Accepted` of a Gateway: by its own faults, then by how many of its listeners are accepted.
-    pub(crate) fn gateway_accepted(self, faults: &[Fault], unaccepted: &[&str], listeners: usize) -> Condition {
+    pub(crate) fn gateway_accepted(
+        self,
+        faults: &[Fault],
+        unaccepted: &[&str],
+        listeners: usize,
+    ) -> Condition {
         if let Some(first) = faults.first() {
             return self.negative(ACCEPTED, first.reason, lines(faults));
         }
@@ -89,7 +94,11 @@ impl Conditions {
         if !accepted {
             self.negative(PROGRAMMED, "Invalid", "Gateway is not accepted, so nothing is served.".to_owned())
         } else if served.is_empty() {
-            self.negative(PROGRAMMED, "Invalid", "No listener can be served; see status.listeners.".to_owned())
+            self.negative(
+                PROGRAMMED,
+                "Invalid",
+                "No listener can be served; see status.listeners.".to_owned(),
+            )
         } else {
             self.positive(PROGRAMMED, "Programmed", format!("Gateway serves listener {}.", quoted(served)))
         }
@@ -143,7 +152,8 @@ impl Conditions {
     /// dropped in so far as they send nothing to a backend.
     pub(crate) fn partially_invalid(self, rules: &[usize], faults: &[Fault]) -> Condition {
         let rules: Vec<String> = rules.iter().map(|rule| format!("spec.rules[{rule}]")).collect();
-        let message = format!("Dropped Rule: requests for {} are answered 500.\n{}", rules.join(", "), lines(faults));
+        let message =
+            format!("Dropped Rule: requests for {} are answered 500.\n{}", rules.join(", "), lines(faults));
         self.positive(PARTIALLY_INVALID, "UnsupportedValue", cut(message))
     }
 }

@@ -131,7 +131,8 @@ impl Statuses {
     /// Writes down where a Gateway is reached.
     pub fn set_addresses(&mut self, gateway: &ObjectKey, addresses: &[IpAddr]) {
         if let Some(status) = self.gateways.get_mut(gateway) {
-            let of = |address: &IpAddr| GatewayStatusAddress { kind: "IPAddress", value: address.to_string() };
+            let of =
+                |address: &IpAddr| GatewayStatusAddress { kind: "IPAddress", value: address.to_string() };
             status.addresses = addresses.iter().map(of).collect();
         }
     }

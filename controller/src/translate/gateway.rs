@@ -65,7 +65,8 @@ fn translate_one<'a>(
         faults.push(Fault::new("spec.gatewayClassName", "InvalidParameters", message));
     }
     if let Some(parameters) = spec.infrastructure.as_ref().and_then(|i| i.parameters_ref.as_ref()) {
-        let message = format!("gatewasm takes no parameters, so {:?} cannot be used; remove it.", parameters.kind);
+        let message =
+            format!("gatewasm takes no parameters, so {:?} cannot be used; remove it.", parameters.kind);
         faults.push(Fault::new("spec.infrastructure.parametersRef", "InvalidParameters", message));
     }
     let mut addresses = BTreeSet::new();
@@ -82,7 +83,8 @@ fn translate_one<'a>(
                 }
             },
             (kind, _) => {
-                let message = format!("Addresses of type {kind:?} are not supported; use type \"IPAddress\".");
+                let message =
+                    format!("Addresses of type {kind:?} are not supported; use type \"IPAddress\".");
                 faults.push(Fault::new(format!("{field}.type"), "UnsupportedAddress", message));
             }
         }
@@ -100,7 +102,10 @@ fn warn_of_what_has_no_effect(key: &ObjectKey, object: &api::Gateway, problems: 
     };
     let spec = &object.spec;
     if spec.default_scope == Some(api::GatewayDefaultScope::All) {
-        warn("spec.defaultScope", "Default Gateways are not supported; routes must name this one in parentRefs.");
+        warn(
+            "spec.defaultScope",
+            "Default Gateways are not supported; routes must name this one in parentRefs.",
+        );
     }
     if spec.tls.as_ref().is_some_and(|tls| tls.backend.is_some()) {
         warn("spec.tls.backend", "TLS to backends is not supported yet, so this has no effect.");

@@ -24,7 +24,8 @@ pub(super) fn translate<'a>(
         }
         let mut faults = Vec::new();
         if let Some(parameters) = &class.spec.parameters_ref {
-            let message = format!("gatewasm takes no parameters, so {:?} cannot be used; remove it.", parameters.kind);
+            let message =
+                format!("gatewasm takes no parameters, so {:?} cannot be used; remove it.", parameters.kind);
             faults.push(Fault::new("spec.parametersRef", "InvalidParameters", message));
         }
         problems.errors(&ObjectRef::cluster("GatewayClass", name), &faults);

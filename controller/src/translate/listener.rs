@@ -1,6 +1,6 @@
 //! Listeners: protocol, conflicts, TLS, and which kinds of routes they take.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use gatewasm_routing::config::{self, Protocol};
 
@@ -16,6 +16,8 @@ use crate::status::{Conditions, Fault, ListenerStatus};
 /// A listener of a Gateway of ours, accepted or not.
 pub(super) struct Listener<'a> {
     pub(super) spec: &'a api::Listener,
+    /// `spec.listeners[0]`.
+    field: String,
     /// `None` where the protocol is not one of ours.
     protocol: Option<Protocol>,
     /// What keeps it from being accepted.
@@ -28,8 +30,8 @@ pub(super) struct Listener<'a> {
     certificate_order: Vec<ObjectKey>,
     pub(super) certificates: BTreeMap<ObjectKey, model::Certificate>,
     supported_kinds: Vec<RouteGroupKind>,
-    /// Accepted routes, for the count.
-    pub(super) attached: BTreeSet<ObjectKey>,
+    /// How many accepted routes are attached.
+    pub(super) attached: u32,
     /// The attached routes, in the order of their keys.
     pub(super) routes: Vec<config::Route>,
 }
@@ -56,7 +58,10 @@ pub(super) fn translate<'a>(
             read_certificates(&mut listener, key, &field, snapshot, grants);
             if spec.tls.as_ref().is_some_and(|tls| !tls.options.is_empty()) {
                 let message = "gatewasm knows no TLS options, so these have no effect.";
-                problems.warning(&place, &Fault::new(format!("{field}.tls.options"), "UnsupportedValue", message));
+                problems.warning(
+                    &place,
+                    &Fault::new(format!("{field}.tls.options"), "UnsupportedValue", message),
+                );
             }
         }
         listeners.push(listener);
@@ -78,11 +83,13 @@ fn translate_one<'a>(spec: &'a api::Listener, field: &str) -> Listener<'a> {
     let mut faults = Vec::new();
     match protocol {
         None => {
-            let message = format!("Protocol {:?} is not supported; use \"HTTP\" or \"HTTPS\".", spec.protocol);
+            let message =
+                format!("Protocol {:?} is not supported; use \"HTTP\" or \"HTTPS\".", spec.protocol);
             faults.push(Fault::new(format!("{field}.protocol"), "UnsupportedProtocol", message));
         }
         Some(Protocol::Http) if spec.tls.is_some() => {
-            let message = "A listener of protocol HTTP cannot have TLS; use protocol \"HTTPS\", or remove it.";
+            let message =
+                "A listener of protocol HTTP cannot have TLS; use protocol \"HTTPS\", or remove it.";
             faults.push(Fault::new(format!("{field}.tls"), "UnsupportedValue", message));
         }
         Some(Protocol::Https) if spec.tls.as_ref().is_some_and(|tls| tls.mode != TlsMode::Terminate) => {
@@ -90,13 +97,15 @@ fn translate_one<'a>(spec: &'a api::Listener, field: &str) -> Listener<'a> {
             faults.push(Fault::new(format!("{field}.tls.mode"), "UnsupportedValue", message));
         }
         Some(Protocol::Https) if spec.tls.as_ref().is_none_or(|tls| tls.certificate_refs.is_empty()) => {
-            let message = "A listener of protocol HTTPS needs a certificate; name a Secret of type kubernetes.io/tls.";
+            let message =
+                "A listener of protocol HTTPS needs a certificate; name a Secret of type kubernetes.io/tls.";
             faults.push(Fault::new(format!("{field}.tls.certificateRefs"), "UnsupportedValue", message));
         }
         Some(_) => {}
     }
     let mut listener = Listener {
         spec,
+        field: field.to_owned(),
         protocol,
         faults,
         conflict: None,
@@ -104,7 +113,7 @@ fn translate_one<'a>(spec: &'a api::Listener, field: &str) -> Listener<'a> {
         certificate_order: Vec::new(),
         certificates: BTreeMap::new(),
         supported_kinds: Vec::new(),
-        attached: BTreeSet::new(),
+        attached: 0,
         routes: Vec::new(),
     };
     set_kinds(&mut listener, field);
@@ -137,8 +146,9 @@ fn check_client_certificates(listener: &mut Listener<'_>, gateway: &api::Gateway
         None => (&frontend.default, "spec.tls.frontend.default".to_owned()),
     };
     if tls.validation.is_some() {
-        let message =
-            format!("Client certificates, which {where_set} asks for, are not supported yet; nothing is served.");
+        let message = format!(
+            "Client certificates, which {where_set} asks for, are not supported yet; nothing is served."
+        );
         listener.faults.push(Fault::new(field, "UnsupportedValue", message));
     }
 }
@@ -167,37 +177,38 @@ fn read_certificates(
 /// Listeners of one Gateway that cannot be told apart, or not be served on one port: no winner is picked, all are
 /// refused (`Listener` in gateway_types.go; `ListenerConditionConflicted`).
 fn find_conflicts(listeners: &mut [Listener<'_>]) {
-    type Key<'a> = (u16, Protocol, Option<&'a api::Hostname>);
-    let key = |spec: &'static str| spec;
-    let _ = key;
-    let keys: Vec<Option<Key<'_>>> = listeners
-        .iter()
-        .map(|listener| Some((listener.spec.port.get(), listener.protocol?, listener.spec.hostname.as_ref())))
-        .collect();
-    let mut found = Vec::new();
-    for (i, mine) in keys.iter().enumerate() {
-        let Some((port, protocol, hostname)) = mine else { continue };
-        let others: Vec<(&str, Protocol, Option<&api::Hostname>)> = keys
-            .iter()
-            .enumerate()
-            .filter_map(|(j, other)| {
-                let (other_port, protocol, hostname) = (*other)?;
-                (j != i && other_port == *port).then(|| (&*listeners[j].spec.name, protocol, hostname))
-            })
-            .collect();
-        let field = |member: &str| format!("spec.listeners[name={}].{member}", listeners[i].spec.name);
-        if let Some((other, ..)) = others.iter().find(|(_, its, _)| its != protocol) {
-            let message = format!("Listener {other:?} has another protocol on port {port}; use another port.");
-            found.push((i, Fault::new(field("protocol"), "ProtocolConflict", message)));
-        } else if let Some((other, ..)) = others.iter().find(|(_, _, its)| its == hostname) {
-            let message = format!("Listener {other:?} has the same port, protocol and hostname; change one of them.");
-            found.push((i, Fault::new(field("hostname"), "HostnameConflict", message)));
-        }
+    let conflicts: Vec<Option<Fault>> =
+        listeners.iter().map(|listener| conflict(listener, listeners)).collect();
+    for (listener, conflict) in listeners.iter_mut().zip(conflicts) {
+        listener.faults.extend(conflict.clone());
+        listener.faults.rotate_right(usize::from(conflict.is_some()));
+        listener.conflict = conflict;
     }
-    for (i, fault) in found {
-        listeners[i].faults.insert(0, fault.clone());
-        listeners[i].conflict = Some(fault);
+}
+
+/// Why this listener cannot be served beside the others. Protocols that are not supported conflict with nothing,
+/// because they are not served at all.
+fn conflict(listener: &Listener<'_>, all: &[Listener<'_>]) -> Option<Fault> {
+    let protocol = listener.protocol?;
+    let Listener { spec, field, .. } = listener;
+    let others = || {
+        all.iter().filter(|other| {
+            other.spec.name != spec.name && other.spec.port == spec.port && other.protocol.is_some()
+        })
+    };
+    if let Some(other) = others().find(|other| other.protocol != Some(protocol)) {
+        let message = format!(
+            "Listener {:?} has protocol {:?} on the same port {}; use another port.",
+            &*other.spec.name, other.spec.protocol, spec.port
+        );
+        return Some(Fault::new(format!("{field}.protocol"), "ProtocolConflict", message));
     }
+    let other = others().find(|other| other.spec.hostname == spec.hostname)?;
+    let message = format!(
+        "Listener {:?} has the same port, protocol and hostname; change one of them.",
+        &*other.spec.name
+    );
+    Some(Fault::new(format!("{field}.hostname"), "HostnameConflict", message))
 }
 
 impl Listener<'_> {
@@ -236,7 +247,7 @@ impl Listener<'_> {
         ListenerStatus {
             name: self.spec.name.to_string(),
             supported_kinds: self.supported_kinds.clone(),
-            attached_routes: u32::try_from(self.attached.len()).unwrap_or(u32::MAX),
+            attached_routes: self.attached,
             conditions: list,
         }
     }

@@ -38,7 +38,9 @@ impl<'a> Grants<'a> {
                     .any(|f| f.group == GROUP && f.kind == from.kind && f.namespace == from.namespace);
                 let to_is_named = grant.spec.to.iter().any(|t| {
                     // The core group is the empty one; no object of another group is a Service or Secret.
-                    t.group.is_empty() && t.kind == to_kind && t.name.as_ref().is_none_or(|name| *name == to.name)
+                    t.group.is_empty()
+                        && t.kind == to_kind
+                        && t.name.as_ref().is_none_or(|name| *name == to.name)
                 });
                 from_is_named && to_is_named
             })

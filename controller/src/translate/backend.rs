@@ -1,0 +1,268 @@
+//! Backends: backendRefs into clusters with endpoints, and what cannot be used into shares that answer 500.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+
+use gatewasm_routing::config;
+use k8s_openapi::api::core::v1::{Service, ServicePort};
+use k8s_openapi::api::discovery::v1::{EndpointPort, EndpointSlice};
+
+use super::reference_grant::{From, Grants};
+use super::{Options, Problems};
+use crate::api::HttpBackendRef;
+use crate::model::{Cluster, Endpoint};
+use crate::object::{ObjectKey, ObjectRef};
+use crate::problem::Problem;
+use crate::snapshot::Snapshot;
+use crate::status::Fault;
+
+const SERVICE_NAME_LABEL: &str = "kubernetes.io/service-name";
+
+/// Everything that backends resolve against, and the clusters found so far.
+pub(super) struct Backends<'a> {
+    snapshot: &'a Snapshot,
+    options: &'a Options,
+    grants: &'a Grants<'a>,
+    slices: BTreeMap<(&'a str, &'a str), Vec<(&'a ObjectKey, &'a EndpointSlice)>>,
+    clusters: BTreeMap<String, Cluster>,
+    problems: Vec<Problem>,
+}
+
+impl<'a> Backends<'a> {
+    pub(super) fn new(snapshot: &'a Snapshot, options: &'a Options, grants: &'a Grants<'a>) -> Self {
+        let mut slices: BTreeMap<_, Vec<_>> = BTreeMap::new();
+        for (key, slice) in &snapshot.endpoint_slices {
+            if let Some(service) = slice.metadata.labels.as_ref().and_then(|l| l.get(SERVICE_NAME_LABEL)) {
+                slices
+                    .entry((key.namespace.as_str(), service.as_str()))
+                    .or_default()
+                    .push((key, slice.as_ref()));
+            }
+        }
+        Self { snapshot, options, grants, slices, clusters: BTreeMap::new(), problems: Vec::new() }
+    }
+
+    /// The share of one backendRef of an HTTPRoute in `namespace`, and what is wrong with it.
+    pub(super) fn resolve(
+        &mut self,
+        backend: &HttpBackendRef,
+        namespace: &str,
+        field: &str,
+    ) -> (config::Backend, Option<Fault>) {
+        let weight = backend.weight.get();
+        match self.cluster(backend, namespace, field) {
+            Ok(cluster) => (config::Backend { cluster: Some(cluster), invalid: None, weight }, None),
+            Err(fault) => {
+                let invalid = Some(fault.message.clone());
+                (config::Backend { cluster: None, invalid, weight }, Some(fault))
+            }
+        }
+    }
+
+    /// The name of the cluster that a backendRef means. Reasons as in `RouteConditionResolvedRefs`.
+    fn cluster(&mut self, backend: &HttpBackendRef, namespace: &str, field: &str) -> Result<String, Fault> {
+        if !backend.group.is_empty() || backend.kind != "Service" {
+            let (kind, group) = (&backend.kind, &backend.group);
+            let message = format!("Kind {kind:?} of group {group:?} is not supported; refer to a Service.");
+            return Err(Fault::new(format!("{field}.kind"), "InvalidKind", message));
+        }
+        let key = ObjectKey::new(backend.namespace.as_deref().unwrap_or(namespace), &backend.name);
+        if !self.grants.permit(From { kind: "HTTPRoute", namespace }, "Service", &key) {
+            // Said before anything is known of the Service, so that nobody learns whether it exists.
+            let message = format!(
+                "Service \"{key}\" is in another namespace and no ReferenceGrant in {:?} permits HTTPRoutes of \
+                 {namespace:?} to use it.",
+                key.namespace
+            );
+            return Err(Fault::new(field, "RefNotPermitted", message));
+        }
+        let Some(service) = self.snapshot.services.get(&key) else {
+            return Err(Fault::new(field, "BackendNotFound", format!("Service \"{key}\" does not exist.")));
+        };
+        let spec = service.spec.as_ref();
+        if spec.and_then(|spec| spec.type_.as_deref()) == Some("ExternalName") {
+            let message = format!(
+                "Service \"{key}\" is of type ExternalName, which could lead anywhere; use another type."
+            );
+            return Err(Fault::new(field, "UnsupportedValue", message));
+        }
+        let ports = spec.and_then(|spec| spec.ports.as_deref()).unwrap_or_default();
+        let ports: Vec<&ServicePort> =
+            ports.iter().filter(|port| port.protocol.as_deref().unwrap_or("TCP") == "TCP").collect();
+        let numbers = || ports.iter().map(|port| port.port.to_string()).collect::<Vec<_>>().join(", ");
+        let Some(number) = backend.port else {
+            let message = format!("A Service needs a port; Service \"{key}\" has {}.", numbers());
+            return Err(Fault::new(format!("{field}.port"), "UnsupportedValue", message));
+        };
+        let Some(port) = ports.iter().find(|port| port.port == i32::from(number.get())) else {
+            let message = format!("Service \"{key}\" has no TCP port {number}; it has {}.", numbers());
+            return Err(Fault::new(format!("{field}.port"), "BackendNotFound", message));
+        };
+        if let Some(protocol) = port.app_protocol.as_deref().filter(|protocol| *protocol != "http") {
+            let message = format!(
+                "Port {number} of Service \"{key}\" has appProtocol {protocol:?}, which is not supported; \
+                 leave it out for HTTP/1.1."
+            );
+            return Err(Fault::new(field, "UnsupportedProtocol", message));
+        }
+        let name = format!("{key}/{number}");
+        if !self.clusters.contains_key(&name) {
+            let cluster = self.endpoints(&key, service, port, number.get());
+            self.clusters.insert(name.clone(), cluster);
+        }
+        Ok(name)
+    }
+
+    fn endpoints(&mut self, key: &ObjectKey, service: &Service, port: &ServicePort, number: u16) -> Cluster {
+        let flags = self.options.backends.iter().filter(|flag| flag.is_for(key, number));
+        let mut endpoints: BTreeSet<Endpoint> = flags.map(super::BackendOverride::endpoint).collect();
+        if endpoints.is_empty() {
+            endpoints = self.endpoints_of_slices(key, port);
+        }
+        if endpoints.is_empty() {
+            self.warn_of_no_endpoint(key, service, number);
+        }
+        Cluster { endpoints }
+    }
+
+    /// Ready endpoints of the Service's slices. A slice's port belongs to the Service's port of the same name; it
+    /// carries the number that the pods listen on (`EndpointPort`).
+    fn endpoints_of_slices(&mut self, key: &ObjectKey, port: &ServicePort) -> BTreeSet<Endpoint> {
+        let mut endpoints = BTreeSet::new();
+        let slices =
+            self.slices.get(&(key.namespace.as_str(), key.name.as_str())).cloned().unwrap_or_default();
+        for (slice_key, slice) in slices {
+            let place = ObjectRef::namespaced("EndpointSlice", slice_key);
+            if !matches!(slice.address_type.as_str(), "IPv4" | "IPv6") {
+                let kind = &slice.address_type;
+                let message = format!("Addresses of type {kind:?} are not supported; use IPv4 or IPv6.");
+                self.error(&place, Fault::new("addressType", "UnsupportedAddress", message));
+                continue;
+            }
+            let is_meant = |p: &&EndpointPort| {
+                p.name.as_deref().unwrap_or_default() == port.name.as_deref().unwrap_or_default()
+                    && p.protocol.as_deref().unwrap_or("TCP") == "TCP"
+            };
+            let Some(target) = slice.ports.iter().flatten().find(is_meant) else { continue };
+            let Some(target) = target.port.and_then(|number| u16::try_from(number).ok()).filter(|n| *n > 0)
+            else {
+                let message = format!(
+                    "The port named {:?} has no number from 1 to 65535.",
+                    target.name.as_deref().unwrap_or_default()
+                );
+                self.error(&place, Fault::new("ports", "UnsupportedValue", message));
+                continue;
+            };
+            for (i, endpoint) in slice.endpoints.iter().flatten().enumerate() {
+                // "A nil value should be interpreted as "true"" (`EndpointConditions.ready`).
+                if endpoint.conditions.as_ref().and_then(|conditions| conditions.ready) == Some(false) {
+                    continue;
+                }
+                for (j, address) in endpoint.addresses.iter().enumerate() {
+                    match usable(address, self.options.local) {
+                        Ok(address) => {
+                            drop(endpoints.insert(Endpoint { host: address.to_string(), port: target }))
+                        }
+                        Err(why) => {
+                            let field = format!("endpoints[{i}].addresses[{j}]");
+                            self.error(
+                                &place,
+                                Fault::new(field, "UnsupportedAddress", format!("{address:?} {why}.")),
+                            );
+                        }
+                    }
+                }
+            }
+        }
+        endpoints
+    }
+
+    fn warn_of_no_endpoint(&mut self, key: &ObjectKey, service: &Service, number: u16) {
+        let message = if self.options.local {
+            format!(
+                "No endpoint is ready on port {number}, so requests are answered 503; name one with \
+                 --backend {key}:{number}=HOST:PORT, or add an EndpointSlice."
+            )
+        } else {
+            format!("No endpoint is ready on port {number}, so requests are answered 503.")
+        };
+        let index = service.spec.iter().flat_map(|spec| spec.ports.iter().flatten());
+        let index = index.take_while(|port| port.port != i32::from(number)).count();
+        let fault = Fault::new(format!("spec.ports[{index}]"), "NoEndpoints", message);
+        let place = ObjectRef::namespaced("Service", key);
+        self.problems.push(fault.problem(&place, crate::problem::Severity::Warning));
+    }
+
+    fn error(&mut self, place: &ObjectRef, fault: Fault) {
+        self.problems.push(fault.problem(place, crate::problem::Severity::Error));
+    }
+
+    /// Every cluster that a rule names; hands over the problems.
+    pub(super) fn finish(self, problems: &mut Problems) -> BTreeMap<String, Cluster> {
+        problems.0.extend(self.problems);
+        for flag in &self.options.backends {
+            let key = ObjectKey::new(&flag.namespace, &flag.service);
+            let used = |name: &String| {
+                let port = name.strip_prefix(&format!("{key}/")).and_then(|port| port.parse().ok());
+                port.is_some_and(|port| flag.is_for(&key, port))
+            };
+            if !self.clusters.keys().any(used) {
+                let message = format!("No HTTPRoute sends requests to what \"--backend {flag}\" is for.");
+                problems.warning(
+                    &ObjectRef::namespaced("Service", &key),
+                    &Fault::new("", "UnusedBackend", message),
+                );
+            }
+        }
+        self.clusters
+    }
+}
+
+/// An endpoint's address, unless it could be a way into what must not be reached: this machine, its network
+/// configuration, cloud metadata (design §6; the API server refuses the same in EndpointSlices).
+fn usable(text: &str, local: bool) -> Result<IpAddr, &'static str> {
+    let address: IpAddr = text.parse().map_err(|_| "is not an IP address")?;
+    // An IPv4 address in IPv6 clothes is judged as what it is.
+    let is_link_local = match address.to_canonical() {
+        IpAddr::V4(v4) => v4.is_link_local(),
+        IpAddr::V6(v6) => v6.is_unicast_link_local(),
+    };
+    let plain = address.to_canonical();
+    if is_link_local {
+        Err("is a link-local address, which is not served")
+    } else if plain.is_unspecified() || plain.is_multicast() || plain == IpAddr::from([255, 255, 255, 255]) {
+        Err("is not the address of one machine")
+    } else if plain.is_loopback() && !local {
+        Err("is a loopback address, which is served in local mode only")
+    } else {
+        Ok(plain)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::usable;
+
+    #[test]
+    fn addresses_that_lead_home_are_refused() {
+        for bad in [
+            "169.254.169.254",
+            "::ffff:169.254.169.254",
+            "fe80::1",
+            "0.0.0.0",
+            "::",
+            "224.0.0.1",
+            "ff02::1",
+            "x",
+        ] {
+            assert!(usable(bad, true).is_err(), "{bad}");
+        }
+        for loopback in ["127.0.0.1", "127.8.8.8", "::1", "::ffff:127.0.0.1"] {
+            assert!(usable(loopback, false).is_err(), "{loopback}");
+            assert!(usable(loopback, true).is_ok(), "{loopback}");
+        }
+        for good in ["10.0.0.1", "fd00::1", "192.168.1.1"] {
+            assert!(usable(good, false).is_ok(), "{good}");
+        }
+    }
+}

@@ -1,0 +1,112 @@
+//! Certificates of HTTPS listeners: a Secret, whether it may be used, and whether certificate and key are sound and
+//! belong together. What Envoy would refuse must not reach it, because it would refuse the whole listener.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use k8s_openapi::api::core::v1::Secret;
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::server::ParsedCertificate;
+use rustls::sign::CertifiedKey;
+use rustls::{InconsistentKeys, SignatureAlgorithm};
+
+use super::reference_grant::{From, Grants};
+use crate::api::SecretObjectReference;
+use crate::model::Certificate;
+use crate::object::ObjectKey;
+use crate::snapshot::Snapshot;
+use crate::status::Fault;
+
+const TLS_SECRET: &str = "kubernetes.io/tls";
+
+/// The Secret that a listener refers to.
+pub(super) fn resolve(
+    reference: &SecretObjectReference,
+    gateway_namespace: &str,
+    field: &str,
+    snapshot: &Snapshot,
+    grants: &Grants<'_>,
+) -> Result<(ObjectKey, Certificate), Fault> {
+    let invalid = |message: String| Fault::new(field, "InvalidCertificateRef", message);
+    if !reference.group.is_empty() || reference.kind != "Secret" {
+        let (kind, group) = (&reference.kind, &reference.group);
+        return Err(invalid(format!(
+            "Kind {kind:?} of group {group:?} is not supported; refer to a Secret."
+        )));
+    }
+    let namespace = reference.namespace.as_deref().unwrap_or(gateway_namespace);
+    let key = ObjectKey::new(namespace, &reference.name);
+    if !grants.permit(From { kind: "Gateway", namespace: gateway_namespace }, "Secret", &key) {
+        // Said before anything is known of the Secret, so that nobody learns whether it exists.
+        let message = format!(
+            "Secret \"{key}\" is in another namespace and no ReferenceGrant in {namespace:?} permits Gateways of \
+             {gateway_namespace:?} to use it."
+        );
+        return Err(Fault::new(field, "RefNotPermitted", message));
+    }
+    let secret =
+        snapshot.secrets.get(&key).ok_or_else(|| invalid(format!("Secret \"{key}\" does not exist.")))?;
+    let certificate = read(secret).map_err(|why| invalid(format!("Secret \"{key}\" {why}.")))?;
+    Ok((key, certificate))
+}
+
+/// Reads certificate and key, or says what is wrong with the Secret.
+fn read(secret: &Secret) -> Result<Certificate, String> {
+    match secret.type_.as_deref() {
+        Some(TLS_SECRET) => {}
+        other => return Err(format!("is of type {:?}, not {TLS_SECRET:?}", other.unwrap_or("Opaque"))),
+    }
+    let entry = |name: &str| {
+        let data = secret.data.as_ref().and_then(|data| data.get(name));
+        data.map(|data| data.0.as_slice()).ok_or_else(|| format!("has no data[{name:?}]"))
+    };
+    let (certificate, key) = (entry("tls.crt")?, entry("tls.key")?);
+    let chain: Vec<CertificateDer<'static>> = CertificateDer::pem_slice_iter(certificate)
+        .collect::<Result<_, _>>()
+        .map_err(|error| format!("has a tls.crt that is not PEM: {error}"))?;
+    if chain.is_empty() {
+        return Err("has a tls.crt without a certificate in PEM".to_owned());
+    }
+    for (i, certificate) in chain.iter().enumerate() {
+        ParsedCertificate::try_from(certificate).map_err(|error| {
+            format!("has a tls.crt whose certificate {} cannot be parsed: {error}", i + 1)
+        })?;
+    }
+    let key = PrivateKeyDer::from_pem_slice(key)
+        .map_err(|_| "has a tls.key without a private key in PEM".to_owned())?;
+    let encoded = Certificate {
+        chain: chain.iter().map(|der| pem("CERTIFICATE", der)).collect(),
+        private_key: key_pem(&key),
+    };
+    let provider = rustls::crypto::ring::default_provider();
+    let certified = CertifiedKey::from_der(chain, key, &provider).map_err(|error| match error {
+        rustls::Error::InconsistentKeys(InconsistentKeys::KeyMismatch) => {
+            "has a tls.key that does not belong to its tls.crt".to_owned()
+        }
+        _ => "has a tls.key that cannot be used; RSA from 2048 bits and ECDSA keys can".to_owned(),
+    })?;
+    match certified.key.algorithm() {
+        SignatureAlgorithm::RSA | SignatureAlgorithm::ECDSA => Ok(encoded),
+        other => Err(format!("has a tls.key of algorithm {other:?}; Envoy takes RSA and ECDSA keys")),
+    }
+}
+
+/// The certificate or key alone, without what else the Secret's text may hold.
+fn pem(label: &str, der: &[u8]) -> String {
+    let encoded = STANDARD.encode(der);
+    let mut text = format!("-----BEGIN {label}-----\n");
+    for start in (0..encoded.len()).step_by(64) {
+        text.push_str(&encoded[start..encoded.len().min(start + 64)]);
+        text.push('\n');
+    }
+    text + &format!("-----END {label}-----\n")
+}
+
+fn key_pem(key: &PrivateKeyDer<'_>) -> String {
+    let label = match key {
+        PrivateKeyDer::Pkcs1(_) => "RSA PRIVATE KEY",
+        PrivateKeyDer::Sec1(_) => "EC PRIVATE KEY",
+        _ => "PRIVATE KEY",
+    };
+    pem(label, key.secret_der())
+}
