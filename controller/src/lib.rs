@@ -1,6 +1,7 @@
 //! The Kubernetes Gateway API on stock Envoy, with every routing decision in a small wasm filter.
 
 pub mod api;
+pub mod cli;
 pub mod envoy;
 pub mod filter_binary;
 pub mod model;
@@ -12,3 +13,6 @@ pub mod source;
 pub mod status;
 pub mod translate;
 pub mod xds;
+
+/// Version of the Gateway API whose objects are read.
+pub const GATEWAY_API_VERSION: &str = "v1.6.1";
