@@ -1,19 +1,27 @@
 //! `gatewasm explain`: which listener, route, rule and backend a request gets, and why each other candidate lost.
 
+use std::path::PathBuf;
+
 use anyhow::{Context, Result};
 use gatewasm_routing::{DecisionType, Explanation, Request};
 use hyper::header::{HeaderName, HeaderValue};
 
 use super::FINE;
 use super::entry;
-use super::inputs::Inputs;
+use super::inputs::{Backends, Inputs};
 use super::output::{Output, table};
 
 /// Arguments of `gatewasm explain`.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
+    /// Manifests: a file, a folder (not its subfolders), or - for standard input; repeatable. Also a filter config as
+    /// JSON.
+    // One value for each -f, unlike elsewhere: METHOD and URL follow.
+    #[arg(short, long, value_name = "PATH", required = true)]
+    filename: Vec<PathBuf>,
+
     #[command(flatten)]
-    inputs: Inputs,
+    backends: Backends,
 
     /// Method of the request.
     #[arg(value_name = "METHOD")]
@@ -48,7 +56,8 @@ fn parse_header(text: &str) -> Result<(HeaderName, HeaderValue)> {
 }
 
 pub(super) fn run(args: &Args) -> Result<u8> {
-    let (config, routes) = args.inputs.table()?;
+    let inputs = Inputs { filename: args.filename.clone(), backends: args.backends.clone() };
+    let (config, routes) = inputs.table()?;
     let entry = entry::find(&config, &args.url, args.gateway.as_deref(), args.sni.as_deref())?;
     let headers: Vec<(&[u8], &[u8])> =
         args.headers.iter().map(|(name, value)| (name.as_str().as_bytes(), value.as_bytes())).collect();
@@ -96,7 +105,8 @@ fn text(explanation: &Explanation) -> String {
     if !explanation.candidates.is_empty() {
         let mut rows = vec![vec![String::new(), "CANDIDATE".to_owned(), "BECAUSE".to_owned()]];
         rows.extend(explanation.candidates.iter().map(|candidate| {
-            let place = format!("{} rules[{}].matches[{}]", candidate.route, candidate.rule, candidate.match_index);
+            let place =
+                format!("{} rules[{}].matches[{}]", candidate.route, candidate.rule, candidate.match_index);
             vec![if candidate.won { "*" } else { " " }.to_owned(), place, candidate.because.clone()]
         }));
         text.push('\n');

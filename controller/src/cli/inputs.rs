@@ -13,11 +13,18 @@ use crate::translate::{self, BackendOverride, Translation};
 /// Arguments that say what to work on.
 #[derive(Debug, clap::Args)]
 pub(super) struct Inputs {
-    /// Manifests: a file, a folder (not its subfolders), or - for standard input. Also a filter config as JSON.
-    #[arg(short, long = "filename", value_name = "PATH", required = true)]
+    /// Manifests: files, folders (not their subfolders), or - for standard input. Also a filter config as JSON.
+    #[arg(short, long = "filename", value_name = "PATH", required = true, num_args = 1..)]
     pub(super) filename: Vec<PathBuf>,
 
-    /// Endpoint of a Service, in place of EndpointSlices: namespace/service[:port]=host:port.
+    #[command(flatten)]
+    pub(super) backends: Backends,
+}
+
+/// Endpoints that manifests without EndpointSlices leave open.
+#[derive(Clone, Debug, clap::Args)]
+pub(super) struct Backends {
+    /// Endpoint of a Service, in place of EndpointSlices, repeatable: namespace/service[:port]=host:port.
     #[arg(long = "backend", value_name = "SERVICE=ADDRESS")]
     pub(super) backends: Vec<BackendOverride>,
 }
@@ -62,7 +69,8 @@ impl Inputs {
             return Ok(Read::FilterConfig { path: input.path.clone(), config });
         }
         let loaded = source::Source::default().update(&texts);
-        let options = translate::Options { backends: self.backends.clone(), local: true, access_log: false };
+        let options =
+            translate::Options { backends: self.backends.backends.clone(), local: true, access_log: false };
         let mut translation = translate::translate(&loaded.snapshot, &options);
         translation.problems.extend(loaded.problems);
         translation.problems.sort();
@@ -117,5 +125,6 @@ fn is_filter_config(text: &str) -> bool {
     struct Kind {
         kind: Option<serde::de::IgnoredAny>,
     }
-    text.trim_start().starts_with('{') && serde_json::from_str::<Kind>(text).map_or(true, |found| found.kind.is_none())
+    text.trim_start().starts_with('{')
+        && serde_json::from_str::<Kind>(text).map_or(true, |found| found.kind.is_none())
 }
