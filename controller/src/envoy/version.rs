@@ -36,7 +36,8 @@ mod tests {
 
     #[test]
     fn the_version_is_found_in_what_envoy_says() {
-        let answer = "\nenvoy  version: 9e5580933739775e8bce696a57a2e1bc99368f23/1.40.0/Clean/RELEASE/BoringSSL\n";
+        let answer =
+            "\nenvoy  version: 9e5580933739775e8bce696a57a2e1bc99368f23/1.40.0/Clean/RELEASE/BoringSSL\n";
         assert_eq!(Version::of_answer(answer), Some(Version(1, 40, 0)));
         assert_eq!(Version::of_answer("x/1.41.2-dev/Clean"), Some(Version(1, 41, 2)));
         assert_eq!(Version::of_answer("command not found"), None);
