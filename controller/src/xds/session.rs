@@ -58,15 +58,11 @@ impl Session {
     /// The next answer that Envoy should get, if any. Of each kind only one is under way, so that what Envoy says is
     /// known to be about that one.
     pub(super) fn answer(&mut self, published: &Published) -> Option<DiscoveryResponse> {
-        let clusters_under_way = self.subscriptions.get(&Kind::Cluster).is_some_and(|it| it.waiting);
         for kind in Kind::ALL {
             let Some(set) = published.set(kind) else { continue };
             let Some(subscription) = self.subscriptions.get_mut(&kind).filter(|it| !it.waiting) else {
                 continue;
             };
-            if kind == Kind::Endpoints && clusters_under_way {
-                continue;
-            }
             let names = subscription.news(kind, set);
             let repeated = kind.is_wildcard() && subscription.seen == set.version;
             subscription.seen = set.version;
@@ -92,7 +88,8 @@ impl Session {
     }
 
     /// Envoy warms a changed cluster only with endpoints that arrive after it, even when they are the old ones (xDS
-    /// protocol, "Resource warming").
+    /// protocol, "Resource warming"). It acknowledges clusters only when all of them are warm, so nothing may wait for
+    /// that before it sends endpoints.
     fn expect_endpoints(&mut self, clusters: &[String]) {
         if let Some(endpoints) = self.subscriptions.get_mut(&Kind::Endpoints) {
             for name in clusters {
@@ -257,9 +254,7 @@ mod tests {
         publish(&mut published, Kind::Cluster, &[("a", "1"), ("b", "2")]);
         let clusters = session.answer(&published).unwrap();
         assert_eq!(clusters.type_url, Kind::Cluster.type_url());
-        assert_eq!(session.answer(&published), None);
         assert_eq!(session.settled(Kind::Endpoints, &published), None);
-        session.request(request(Kind::Cluster, &clusters.nonce, &[]));
         let endpoints = session.answer(&published).unwrap();
         assert_eq!(contents(&endpoints), ["b1"]);
     }
