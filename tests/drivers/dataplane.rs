@@ -41,8 +41,12 @@ impl Rig {
         let target = Target::in_folder(folder.path(), 2);
         let filter = folder.path().join("gatewasm.wasm");
         std::fs::write(&filter, gatewasm::filter_binary::WASM)?;
-        let settings =
-            Settings { bindings: BTreeMap::new(), source: ConfigSource::Ads, filter_path: filter, access_log: false };
+        let settings = Settings {
+            bindings: BTreeMap::new(),
+            source: ConfigSource::Ads,
+            filter_path: filter,
+            access_log: false,
+        };
         let addresses = Addresses {
             admin: Address::Pipe(target.admin.clone()),
             probe: Address::Pipe(target.probe.clone()),
@@ -84,8 +88,7 @@ fn key(gateway: &str) -> ObjectKey {
 
 /// A Gateway `infra/web` with an HTTP listener on port 80 and one route to one cluster.
 fn model(cluster: &str, endpoints: &[SocketAddr]) -> Model {
-    let listener =
-        Listener { port: 80, protocol: Protocol::Http, hostname: None, certificates: vec![] };
+    let listener = Listener { port: 80, protocol: Protocol::Http, hostname: None, certificates: vec![] };
     let gateway = Gateway { addresses: vec![], listeners: BTreeMap::from([("http".into(), listener)]) };
     let endpoints: BTreeSet<Endpoint> = endpoints
         .iter()
