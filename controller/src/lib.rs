@@ -1,8 +1,10 @@
 //! The Kubernetes Gateway API on stock Envoy, with every routing decision in a small wasm filter.
 
 pub mod api;
+pub mod cli;
 pub mod envoy;
 pub mod filter_binary;
+pub mod local;
 pub mod model;
 pub mod object;
 pub mod problem;
@@ -10,5 +12,9 @@ pub mod render;
 pub mod snapshot;
 pub mod source;
 pub mod status;
+mod table;
 pub mod translate;
 pub mod xds;
+
+/// The version of the Gateway API that this is written to.
+pub const GATEWAY_API_VERSION: &str = "v1.6.1";

@@ -25,7 +25,12 @@ pub(super) struct Entry {
 ///
 /// When the URL is not absolute, no listener has its protocol and port, several Gateways do and none is chosen, or no
 /// certificate would be presented for the server name.
-pub(super) fn find(config: &FilterConfig, url: &str, gateway: Option<&str>, sni: Option<&str>) -> Result<Entry> {
+pub(super) fn find(
+    config: &FilterConfig,
+    url: &str,
+    gateway: Option<&str>,
+    sni: Option<&str>,
+) -> Result<Entry> {
     let uri: Uri = url.parse().with_context(|| format!("{url:?} is not a URL"))?;
     let protocol = match uri.scheme_str() {
         Some("http") => Protocol::Http,

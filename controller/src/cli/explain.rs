@@ -96,7 +96,8 @@ fn text(explanation: &Explanation) -> String {
     if !explanation.candidates.is_empty() {
         let mut rows = vec![vec![String::new(), "CANDIDATE".to_owned(), "BECAUSE".to_owned()]];
         rows.extend(explanation.candidates.iter().map(|candidate| {
-            let place = format!("{} rules[{}].matches[{}]", candidate.route, candidate.rule, candidate.match_index);
+            let place =
+                format!("{} rules[{}].matches[{}]", candidate.route, candidate.rule, candidate.match_index);
             vec![if candidate.won { "*" } else { " " }.to_owned(), place, candidate.because.clone()]
         }));
         text.push('\n');

@@ -117,5 +117,6 @@ fn is_filter_config(text: &str) -> bool {
     struct Kind {
         kind: Option<serde::de::IgnoredAny>,
     }
-    text.trim_start().starts_with('{') && serde_json::from_str::<Kind>(text).map_or(true, |found| found.kind.is_none())
+    text.trim_start().starts_with('{')
+        && serde_json::from_str::<Kind>(text).map_or(true, |found| found.kind.is_none())
 }

@@ -90,7 +90,9 @@ fn choose(model: &mut Model, wanted: Option<&str>) -> Result<ObjectKey> {
         (_, []) => bail!("the manifests have no Gateway that can be served; `gatewasm check` says why"),
         (Some(wanted), _) => wanted,
         (None, [one]) => one,
-        (None, _) => bail!("the manifests have several Gateways; choose one with --gateway: {}", all.join(", ")),
+        (None, _) => {
+            bail!("the manifests have several Gateways; choose one with --gateway: {}", all.join(", "))
+        }
     };
     ensure!(all.iter().any(|name| name == key), "Gateway {key:?} is not among: {}", all.join(", "));
     model.gateways.retain(|gateway, _| gateway.to_string() == key);
@@ -98,7 +100,12 @@ fn choose(model: &mut Model, wanted: Option<&str>) -> Result<ObjectKey> {
     model.gateways.keys().next().cloned().context("the chosen Gateway")
 }
 
-fn files_in(args: &Args, model: &Model, gateway: &ObjectKey, folder: &Path) -> Result<BTreeMap<String, String>> {
+fn files_in(
+    args: &Args,
+    model: &Model,
+    gateway: &ObjectKey,
+    folder: &Path,
+) -> Result<BTreeMap<String, String>> {
     let settings = Settings {
         bindings: bindings(args, model, gateway)?,
         source: ConfigSource::Files(folder.to_owned()),
@@ -150,5 +157,7 @@ fn report(problems: &[Problem], objects: usize, folder: &Path) {
     }
     eprintln!("Run it:    envoy -c {}/bootstrap.yaml --concurrency 1", folder.display());
     eprintln!("Apply it:  kubectl apply -f {}/kubernetes/", folder.display());
-    eprintln!("Clusters carry their endpoints (STATIC, or STRICT_DNS for names): without an agent there is no EDS.");
+    eprintln!(
+        "Clusters carry their endpoints (STATIC, or STRICT_DNS for names): without an agent there is no EDS."
+    );
 }

@@ -37,7 +37,11 @@ fn text(list: &[Listed]) -> String {
             conditions,
             listed.route.to_string(),
             format!("rules[{}].matches[{}]", listed.rule, listed.match_index),
-            if listed.invalid.is_some() { "invalid, answers 500".to_owned() } else { backends(&listed.backends) },
+            if listed.invalid.is_some() {
+                "invalid, answers 500".to_owned()
+            } else {
+                backends(&listed.backends)
+            },
         ]
     }));
     table(&rows)
@@ -51,7 +55,11 @@ fn backends(backends: &[ExplainedBackend]) -> String {
     }
     let shares = backends.iter().map(|backend| {
         let name = backend.cluster.as_deref().unwrap_or("invalid, answers 500");
-        if backends.len() == 1 { name.to_owned() } else { format!("{name} {}", percent(backend.weight, total)) }
+        if backends.len() == 1 {
+            name.to_owned()
+        } else {
+            format!("{name} {}", percent(backend.weight, total))
+        }
     });
     shares.collect::<Vec<_>>().join(", ")
 }
