@@ -27,7 +27,7 @@ test: (tools "test") lint
 [group('test')]
 test-wasm: (tools "test")
     CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUNNER=wasm-bindgen-test-runner \
-        cargo test --locked --target wasm32-unknown-unknown -p gatewasm-routing --test wasm
+        cargo test --locked --target wasm32-unknown-unknown -p gatewasm-request-table --test wasm
 
 # Golden files: write what is generated now, then show what changed
 [group('test')]

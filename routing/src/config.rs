@@ -15,6 +15,7 @@ pub const VERSION: u32 = 1;
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub struct FilterConfig {
     /// Version of this format: 1. Another version is refused.
+    #[cfg_attr(feature = "schema", schemars(extend("const" = 1)))]
     pub version: u32,
     /// Whether the filter hands listener, route and rule of every request to Envoy's access log
     /// (filter state `wasm.gatewasm.listener`, `.route`, `.rule`). It costs host calls, so it is off by default.
@@ -34,6 +35,7 @@ pub struct Listener {
     /// `namespace/gateway`. Listeners of one Gateway and port are alternatives for a request, chosen by its host.
     pub gateway: String,
     /// The port of the Gateway's listener, 1 to 65535 (not the one that Envoy binds, where that was moved).
+    #[cfg_attr(feature = "schema", schemars(range(min = 1)))]
     pub port: u16,
     /// What is spoken on that port.
     pub protocol: Protocol,
@@ -192,7 +194,16 @@ pub struct Backend {
     pub invalid: Option<String>,
     /// Share of the rule's requests, relative to the sum of the rule's weights; 0 to 1,000,000.
     #[serde(default = "default_weight")]
+    #[cfg_attr(feature = "schema", schemars(range(max = 1_000_000)))]
     pub weight: u32,
+}
+
+impl FilterConfig {
+    /// The JSON Schema of the filter config, for editors and other tools.
+    #[cfg(feature = "schema")]
+    pub fn schema() -> schemars::Schema {
+        schemars::schema_for!(FilterConfig)
+    }
 }
 
 fn default_weight() -> u32 {

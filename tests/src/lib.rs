@@ -6,3 +6,5 @@ pub mod echo;
 pub mod load;
 pub mod process;
 pub mod tools;
+
+pub use gatewasm_request_table as requests;
