@@ -59,6 +59,8 @@ fn parse(line: usize, chunk: &str) -> Option<Result<Document, Malformed>> {
     }
     let options = serde_saphyr::options! {
         budget: serde_saphyr::budget! { max_events: 100_000_000, max_nodes: 50_000_000 },
+        // The booleans of YAML 1.2: a name or value that reads `on` or `y` is a text.
+        strict_booleans: true,
         with_snippet: false,
     };
     Some(match serde_saphyr::from_str_with_options::<Value>(chunk, options) {

@@ -150,7 +150,7 @@ fn strict<T: DeserializeOwned>(value: &Value) -> Result<T, Vec<Fault>> {
     let mut faults: Vec<Fault> = unknown
         .into_iter()
         .map(|(field, pointer)| {
-            let shown = value.pointer(&pointer).map(|value| shown(value)).unwrap_or_default();
+            let shown = value.pointer(&pointer).map(shown).unwrap_or_default();
             Fault {
                 field,
                 reason: "UnknownField",

@@ -12,6 +12,7 @@ pub(crate) const PROGRAMMED: &str = "Programmed";
 const ACCEPTED: &str = "Accepted";
 const RESOLVED_REFS: &str = "ResolvedRefs";
 const CONFLICTED: &str = "Conflicted";
+const OVERLAPPING_TLS: &str = "OverlappingTLSConfig";
 const PARTIALLY_INVALID: &str = "PartiallyInvalid";
 
 /// At most so many faults are spelt out in one message.
@@ -133,6 +134,11 @@ impl Conditions {
     /// `Conflicted` of a listener, which is set only where it is true.
     pub(crate) fn conflicted(self, fault: &Fault) -> Condition {
         self.positive(CONFLICTED, fault.reason, fault.to_string())
+    }
+
+    /// `OverlappingTLSConfig` of a listener, which is set only where it is true.
+    pub(crate) fn overlapping_tls(self, fault: &Fault) -> Condition {
+        self.positive(OVERLAPPING_TLS, fault.reason, fault.to_string())
     }
 
     /// `Accepted` of a route by one parent: attached to these listeners.

@@ -20,7 +20,8 @@ pub(crate) use fault::Fault;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Condition {
-    /// What it is about: `Accepted`, `Programmed`, `ResolvedRefs`, `Conflicted`, `PartiallyInvalid`.
+    /// What it is about: `Accepted`, `Programmed`, `ResolvedRefs`, `Conflicted`, `OverlappingTLSConfig`,
+    /// `PartiallyInvalid`.
     #[serde(rename = "type")]
     pub kind: &'static str,
     /// `True` or `False`.
@@ -104,7 +105,7 @@ pub struct ListenerStatus {
     pub supported_kinds: Vec<RouteGroupKind>,
     /// How many accepted routes are attached.
     pub attached_routes: u32,
-    /// `Accepted`, `Programmed`, `ResolvedRefs`, and `Conflicted` where it is true.
+    /// `Accepted`, `Programmed`, `ResolvedRefs`, and `Conflicted` and `OverlappingTLSConfig` where they are true.
     pub conditions: Vec<Condition>,
 }
 

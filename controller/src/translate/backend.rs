@@ -161,7 +161,7 @@ impl<'a> Backends<'a> {
                 for (j, address) in endpoint.addresses.iter().enumerate() {
                     match usable(address, self.options.local) {
                         Ok(address) => {
-                            drop(endpoints.insert(Endpoint { host: address.to_string(), port: target }))
+                            endpoints.insert(Endpoint { host: address.to_string(), port: target });
                         }
                         Err(why) => {
                             let field = format!("endpoints[{i}].addresses[{j}]");

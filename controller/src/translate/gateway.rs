@@ -76,7 +76,9 @@ fn translate_one<'a>(
             // An address of a type without a value leaves the choice to us.
             ("IPAddress", "") => {}
             ("IPAddress", value) => match value.parse() {
-                Ok(address) => drop(addresses.insert(address)),
+                Ok(address) => {
+                    addresses.insert(address);
+                }
                 Err(_) => {
                     let message = format!("{value:?} is not an IP address.");
                     faults.push(Fault::new(format!("{field}.value"), "UnsupportedAddress", message));

@@ -15,6 +15,11 @@ pub(super) fn intersect(listener: Option<&Hostname>, route: &Hostname) -> Option
     }
 }
 
+/// Whether two listeners have hosts in common.
+pub(super) fn overlap(one: Option<&Hostname>, other: Option<&Hostname>) -> bool {
+    other.is_none_or(|other| intersect(one, other).is_some())
+}
+
 /// Whether `wide` is a wildcard and every host of `narrow` is one of its hosts.
 fn covers(wide: &Hostname, narrow: &Hostname) -> bool {
     // `*.example.com` covers `a.example.com`, `a.b.example.com` and `*.b.example.com`, not `example.com`.

@@ -203,6 +203,8 @@ fn unsupported(rule: &HttpRouteRule, field: &str) -> Vec<Fault> {
     let mut refuse = |field: String, what: String| {
         faults.push(Fault::new(field, "UnsupportedValue", format!("{what} not supported yet.")));
     };
+    // `ExtensionRef` and unknown types: "MUST NOT be skipped. Instead, requests that would have been processed by
+    // that filter MUST receive a HTTP error response" (`HTTPRouteFilter.type`).
     for (i, filter) in rule.filters.iter().enumerate() {
         refuse(format!("{field}.filters[{i}]"), format!("Filters of type {:?} are", filter.kind.to_string()));
     }

@@ -6,6 +6,7 @@ use gatewasm_routing::config::{self, Protocol};
 
 use super::Problems;
 use super::certificate;
+use super::hostname;
 use super::reference_grant::Grants;
 use crate::api::{self, GROUP, RouteGroupKind, TlsMode};
 use crate::model;
@@ -24,6 +25,8 @@ pub(super) struct Listener<'a> {
     faults: Vec<Fault>,
     /// The conflict, where there is one; it is among the faults as well.
     conflict: Option<Fault>,
+    /// Another HTTPS listener of the port that shares hosts with it.
+    overlap: Option<Fault>,
     /// References that do not resolve.
     ref_faults: Vec<Fault>,
     /// Certificates that can be used, in the order of the spec.
@@ -67,6 +70,7 @@ pub(super) fn translate<'a>(
         listeners.push(listener);
     }
     find_conflicts(&mut listeners);
+    find_overlaps(&mut listeners);
     for listener in &listeners {
         problems.errors(&place, &listener.faults);
         problems.errors(&place, &listener.ref_faults);
@@ -109,6 +113,7 @@ fn translate_one<'a>(spec: &'a api::Listener, field: &str) -> Listener<'a> {
         protocol,
         faults,
         conflict: None,
+        overlap: None,
         ref_faults: Vec::new(),
         certificate_order: Vec::new(),
         certificates: BTreeMap::new(),
@@ -211,6 +216,30 @@ fn conflict(listener: &Listener<'_>, all: &[Listener<'_>]) -> Option<Fault> {
     Some(Fault::new(format!("{field}.hostname"), "HostnameConflict", message))
 }
 
+/// HTTPS listeners of one port that have hosts in common: a client may use the connection of one for a host of the
+/// other, which has to be said (`ListenerConditionOverlappingTLSConfig`).
+fn find_overlaps(listeners: &mut [Listener<'_>]) {
+    let is_https =
+        |listener: &Listener<'_>| listener.protocol == Some(Protocol::Https) && listener.conflict.is_none();
+    let overlap = |listener: &Listener<'_>| {
+        let other = listeners.iter().filter(|other| is_https(other) && is_https(listener)).find(|other| {
+            other.spec.name != listener.spec.name
+                && other.spec.port == listener.spec.port
+                && hostname::overlap(other.spec.hostname.as_ref(), listener.spec.hostname.as_ref())
+        })?;
+        let message = format!(
+            "Some hosts are those of listener {:?} as well; a request on a connection that was opened for the other \
+             one is answered 421.",
+            &*other.spec.name
+        );
+        Some(Fault::new(format!("{}.hostname", listener.field), "OverlappingHostnames", message))
+    };
+    let overlaps: Vec<Option<Fault>> = listeners.iter().map(overlap).collect();
+    for (listener, overlap) in listeners.iter_mut().zip(overlaps) {
+        listener.overlap = overlap;
+    }
+}
+
 impl Listener<'_> {
     /// Whether the listener's own settings are in order.
     pub(super) fn is_accepted(&self) -> bool {
@@ -244,6 +273,7 @@ impl Listener<'_> {
             conditions.resolved_refs(&self.ref_faults),
         ];
         list.extend(self.conflict.as_ref().map(|conflict| conditions.conflicted(conflict)));
+        list.extend(self.overlap.as_ref().map(|overlap| conditions.overlapping_tls(overlap)));
         ListenerStatus {
             name: self.spec.name.to_string(),
             supported_kinds: self.supported_kinds.clone(),

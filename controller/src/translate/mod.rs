@@ -134,3 +134,6 @@ fn assemble(
     model.filter_config.listeners.sort_by(|a, b| a.name.cmp(&b.name));
     model
 }
+
+#[cfg(test)]
+mod tests;

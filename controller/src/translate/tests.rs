@@ -1,0 +1,100 @@
+//! What golden cases cannot show: options, and the model behind the filter config.
+
+use super::*;
+use crate::source::{Input, Source};
+
+const MANIFESTS: &str = "
+{apiVersion: gateway.networking.k8s.io/v1, kind: GatewayClass, metadata: {name: c}, spec: {controllerName: gatewasm.dev/controller}}
+---
+{apiVersion: gateway.networking.k8s.io/v1, kind: Gateway, metadata: {name: web}, spec: {gatewayClassName: c, addresses: [{value: 127.0.0.2}], listeners: [{name: http, port: 80, protocol: HTTP}]}}
+---
+{apiVersion: gateway.networking.k8s.io/v1, kind: HTTPRoute, metadata: {name: r}, spec: {parentRefs: [{name: web}], rules: [{backendRefs: [{name: shop, port: 80}, {name: local, port: 80}]}]}}
+---
+{apiVersion: v1, kind: Service, metadata: {name: shop}, spec: {selector: {app: shop}, ports: [{port: 80, targetPort: 8080}]}}
+---
+{apiVersion: v1, kind: Service, metadata: {name: local}, spec: {ports: [{port: 80}]}}
+---
+{apiVersion: discovery.k8s.io/v1, kind: EndpointSlice, metadata: {name: local, labels: {kubernetes.io/service-name: local}}, addressType: IPv4, ports: [{port: 9000}], endpoints: [{addresses: [127.0.0.1]}, {addresses: [169.254.169.254]}]}
+";
+
+fn run(options: &Options) -> Translation {
+    let input = Input { path: "in.yaml".to_owned(), text: Ok(MANIFESTS.to_owned()) };
+    let loaded = Source::default().update(&[input]);
+    assert_eq!(loaded.problems, []);
+    translate(&loaded.snapshot, options)
+}
+
+fn endpoints(translation: &Translation, cluster: &str) -> Vec<String> {
+    let endpoints = &translation.model.clusters[cluster].endpoints;
+    endpoints.iter().map(|endpoint| format!("{}:{}", endpoint.host, endpoint.port)).collect()
+}
+
+fn reasons(translation: &Translation) -> Vec<(String, &str)> {
+    translation.problems.iter().map(|problem| (problem.place.to_string(), problem.reason.as_str())).collect()
+}
+
+#[test]
+fn a_service_without_endpoints_is_told_of_the_flag_and_the_flag_names_them() {
+    let local = Options { local: true, ..Options::default() };
+    let without = run(&local);
+    assert_eq!(endpoints(&without, "default/shop/80"), [""; 0]);
+    let problem = without.problems.iter().find(|problem| problem.reason == "NoEndpoints").unwrap();
+    assert_eq!(problem.place.to_string(), "Service default/shop");
+    assert!(problem.message.contains("--backend default/shop:80=HOST:PORT"), "{}", problem.message);
+
+    for flag in ["default/shop=localhost:8080", "default/shop:80=localhost:8080"] {
+        let with = run(&Options { backends: vec![flag.parse().unwrap()], ..local.clone() });
+        assert_eq!(endpoints(&with, "default/shop/80"), ["localhost:8080"]);
+        assert!(with.problems.iter().all(|problem| problem.reason != "NoEndpoints"), "{:?}", with.problems);
+    }
+}
+
+#[test]
+fn a_flag_that_does_nothing_is_named() {
+    for flag in ["default/shop:81=127.0.0.1:1", "default/gone=127.0.0.1:1", "other/shop=127.0.0.1:1"] {
+        let translation = run(&Options { backends: vec![flag.parse().unwrap()], ..Options::default() });
+        let unused = translation.problems.iter().find(|problem| problem.reason == "UnusedBackend").unwrap();
+        assert!(unused.message.contains(flag), "{}", unused.message);
+    }
+}
+
+#[test]
+fn a_flag_replaces_the_slices() {
+    let options = Options { backends: vec!["default/local=[::1]:1".parse().unwrap()], ..Options::default() };
+    assert_eq!(endpoints(&run(&options), "default/local/80"), ["::1:1"]);
+}
+
+#[test]
+fn loopback_endpoints_are_served_in_local_mode_only_and_link_local_ones_never() {
+    let cluster = run(&Options::default());
+    assert_eq!(endpoints(&cluster, "default/local/80"), [""; 0]);
+    let refused =
+        |t: &Translation| reasons(t).iter().filter(|(_, reason)| *reason == "UnsupportedAddress").count();
+    assert_eq!(refused(&cluster), 2);
+    let local = run(&Options { local: true, ..Options::default() });
+    assert_eq!(endpoints(&local, "default/local/80"), ["127.0.0.1:9000"]);
+    assert_eq!(refused(&local), 1);
+}
+
+#[test]
+fn the_model_carries_addresses_listeners_and_the_access_log() {
+    let translation = run(&Options { access_log: true, ..Options::default() });
+    let gateway = &translation.model.gateways[&ObjectKey::new("default", "web")];
+    assert_eq!(gateway.addresses, [std::net::IpAddr::from([127, 0, 0, 2])]);
+    assert_eq!(gateway.listeners["http"].port, 80);
+    assert!(translation.model.filter_config.access_log);
+    assert!(!run(&Options::default()).model.filter_config.access_log);
+}
+
+#[test]
+fn who_runs_a_gateway_can_fill_in_its_status() {
+    let key = ObjectKey::new("default", "web");
+    let mut statuses = run(&Options::default()).statuses;
+    statuses.set_addresses(&key, &[std::net::IpAddr::from([127, 0, 0, 1])]);
+    statuses.set_not_programmed(&key, "AddressNotUsable", "Address 127.0.0.2 cannot be bound.");
+    let yaml = serde_saphyr::to_string(&statuses.gateways[&key]).unwrap();
+    assert!(yaml.contains("127.0.0.1"), "{yaml}");
+    assert_eq!(yaml.matches("reason: AddressNotUsable").count(), 2, "{yaml}");
+    assert_eq!(yaml.matches("reason: Programmed").count(), 0, "{yaml}");
+    assert!(yaml.contains("reason: Accepted"), "{yaml}");
+}
