@@ -74,7 +74,8 @@ fn package_folder(name: &str) -> Result<PathBuf> {
         .output()
         .context("run cargo metadata")?;
     ensure!(output.status.success(), "cargo metadata: {}", String::from_utf8_lossy(&output.stderr));
-    let metadata: serde_json::Value = serde_json::from_slice(&output.stdout).context("parse cargo metadata")?;
+    let metadata: serde_json::Value =
+        serde_json::from_slice(&output.stdout).context("parse cargo metadata")?;
     let packages = metadata["packages"].as_array().context("cargo metadata without packages")?;
     let package = packages
         .iter()

@@ -4,5 +4,7 @@
 pub mod client;
 pub mod echo;
 pub mod load;
+pub mod mount;
 pub mod process;
+pub mod standalone;
 pub mod tools;

@@ -20,7 +20,8 @@ pub(crate) type Sender = SendRequest<Empty<Bytes>>;
 
 /// Opens a connection to a Unix socket.
 pub(crate) async fn connect(socket: &Path) -> Result<Sender> {
-    let stream = UnixStream::connect(socket).await.with_context(|| format!("connect to {}", socket.display()))?;
+    let stream =
+        UnixStream::connect(socket).await.with_context(|| format!("connect to {}", socket.display()))?;
     let (sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
     tokio::spawn(connection);
     Ok(sender)
@@ -33,7 +34,9 @@ pub(crate) async fn exchange(sender: &mut Sender, method: Method, path: &str) ->
         let (parts, body) = sender.send_request(request).await?.into_parts();
         anyhow::Ok((parts.status.as_u16(), body.collect().await?.to_bytes()))
     };
-    tokio::time::timeout(TIMEOUT, exchange).await.with_context(|| format!("{path}: no answer in {TIMEOUT:?}"))?
+    tokio::time::timeout(TIMEOUT, exchange)
+        .await
+        .with_context(|| format!("{path}: no answer in {TIMEOUT:?}"))?
 }
 
 /// The admin interface on a Unix socket.

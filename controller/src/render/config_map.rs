@@ -37,9 +37,11 @@ pub fn manifests(files: &BTreeMap<String, String>, at: &ObjectKey) -> anyhow::Re
         .insert(name, text);
     }
     let mut manifests = Manifests::default();
-    for (kind, part, data) in
-        [("ConfigMap", "envoy", envoy), ("ConfigMap", "routes", routes), ("Secret", "certificates", certificates)]
-    {
+    for (kind, part, data) in [
+        ("ConfigMap", "envoy", envoy),
+        ("ConfigMap", "routes", routes),
+        ("Secret", "certificates", certificates),
+    ] {
         if data.is_empty() {
             continue;
         }

@@ -88,7 +88,10 @@ impl Resources {
     pub fn to_yaml(&self) -> anyhow::Result<String> {
         let without = |resources: &BTreeMap<String, Value>, pointer: &str| {
             let mut resources: Vec<Value> = resources.values().cloned().collect();
-            resources.iter_mut().filter_map(|one| one.pointer_mut(pointer)).for_each(|found| *found = json!("…"));
+            resources
+                .iter_mut()
+                .filter_map(|one| one.pointer_mut(pointer))
+                .for_each(|found| *found = json!("…"));
             resources
         };
         yaml(&json!({

@@ -184,7 +184,8 @@ impl Agent {
 
     /// Waits until Envoy has `version` of a kind, or has refused it.
     async fn settle(&mut self, kind: Kind, version: u64, refusals: &mut Vec<(Kind, String)>) {
-        let done = |progress: &Progress| progress.settled.get(&kind).is_some_and(|settled| *settled >= version);
+        let done =
+            |progress: &Progress| progress.settled.get(&kind).is_some_and(|settled| *settled >= version);
         // The channel ends only with the server, and then nothing else will come either.
         let Ok(progress) = self.progress.wait_for(done).await else { return std::future::pending().await };
         if let Some(refusal) = progress.refused.get(&kind).filter(|refusal| refusal.version == version) {
@@ -242,7 +243,8 @@ impl Agent {
     fn publish_with_lingering(&self, kind: Kind) -> u64 {
         let mut resources = self.wanted(kind);
         if let Some(set) = self.published.borrow().set(kind) {
-            let kept = self.lingering.keys().filter_map(|name| Some((name.clone(), set.resources.get(name)?)));
+            let kept =
+                self.lingering.keys().filter_map(|name| Some((name.clone(), set.resources.get(name)?)));
             resources.extend(kept.map(|(name, resource)| (name, Arc::clone(&resource.any))));
         }
         self.publish(kind, resources)

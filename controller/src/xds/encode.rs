@@ -35,7 +35,8 @@ impl Encoder {
 
     /// The wire form of one resource with `@type`.
     pub fn encode(&self, resource: &str, json: &Value) -> Result<Any, EncodeError> {
-        let fault = |field: String, message: String| EncodeError { resource: resource.to_owned(), field, message };
+        let fault =
+            |field: String, message: String| EncodeError { resource: resource.to_owned(), field, message };
         let any = self
             .pool
             .get_message_by_name("google.protobuf.Any")
@@ -55,7 +56,10 @@ impl Encoder {
     }
 
     /// The wire forms of all resources of one kind.
-    pub fn encode_all(&self, resources: &BTreeMap<String, Value>) -> Result<BTreeMap<String, Any>, EncodeError> {
+    pub fn encode_all(
+        &self,
+        resources: &BTreeMap<String, Value>,
+    ) -> Result<BTreeMap<String, Any>, EncodeError> {
         resources.iter().map(|(name, json)| Ok((name.clone(), self.encode(name, json)?))).collect()
     }
 
@@ -119,9 +123,12 @@ mod tests {
     #[test]
     fn a_wrong_value_is_an_error() {
         let encoder = Encoder::new().unwrap();
-        for (field, value) in
-            [("connect_timeout", json!("soon")), ("type", json!("NEVER")), ("name", json!(7)), ("name", json!({}))]
-        {
+        for (field, value) in [
+            ("connect_timeout", json!("soon")),
+            ("type", json!("NEVER")),
+            ("name", json!(7)),
+            ("name", json!({})),
+        ] {
             let mut json = cluster();
             json[field] = value;
             assert_eq!(encoder.encode("foo", &json).unwrap_err().field, field);

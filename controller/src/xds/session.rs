@@ -61,7 +61,9 @@ impl Session {
         let clusters_under_way = self.subscriptions.get(&Kind::Cluster).is_some_and(|it| it.waiting);
         for kind in Kind::ALL {
             let Some(set) = published.set(kind) else { continue };
-            let Some(subscription) = self.subscriptions.get_mut(&kind).filter(|it| !it.waiting) else { continue };
+            let Some(subscription) = self.subscriptions.get_mut(&kind).filter(|it| !it.waiting) else {
+                continue;
+            };
             if kind == Kind::Endpoints && clusters_under_way {
                 continue;
             }
@@ -129,7 +131,10 @@ impl Subscription {
     /// Names of the wanted resources whose current version was not sent.
     fn news(&self, kind: Kind, set: &Set) -> Vec<String> {
         let wanted = |name: &String| kind.is_wildcard() || self.names.contains(name);
-        let news = set.resources.iter().filter(|(name, it)| wanted(name) && self.sent.get(*name) != Some(&it.version));
+        let news = set
+            .resources
+            .iter()
+            .filter(|(name, it)| wanted(name) && self.sent.get(*name) != Some(&it.version));
         news.map(|(name, _)| name.clone()).collect()
     }
 }
