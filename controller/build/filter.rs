@@ -6,7 +6,7 @@ use std::process::Command;
 use std::{env, fs};
 
 use anyhow::{Context, Result, ensure};
-use walrus::ModuleConfig;
+use walrus::{ImportKind, Module, ModuleConfig};
 
 const TARGET: &str = "wasm32-unknown-unknown";
 
@@ -22,6 +22,18 @@ const EXPORTS: [(&str, &str); 5] = [
     // Ours (filter/src/host.rs): under their proper names they would collide with the SDK's.
     ("gatewasm_on_configure", "proxy_on_configure"),
     ("gatewasm_on_request_headers", "proxy_on_request_headers"),
+];
+
+/// What the filter calls (filter/src/host.rs). `tests/drivers/exports.rs` holds the result to it.
+const IMPORTS: [&str; 8] = [
+    "proxy_get_buffer_bytes",
+    "proxy_get_header_map_pairs",
+    "proxy_get_log_level",
+    "proxy_log",
+    "proxy_replace_header_map_value",
+    "proxy_send_local_response",
+    "proxy_set_property",
+    "random_get",
 ];
 
 /// Writes `$OUT_DIR/gatewasm.wasm`.
@@ -78,10 +90,10 @@ fn compile(workspace: &Path, target_folder: &Path) -> Result<PathBuf> {
 
 /// Deletes every export that is not in [`EXPORTS`], renames the rest, and drops the code that only the deleted ones
 /// reached.
-fn reduce(module: &[u8]) -> Result<Vec<u8>> {
+fn reduce(linked: &[u8]) -> Result<Vec<u8>> {
     let mut config = ModuleConfig::new();
     config.generate_name_section(false).generate_producers_section(false);
-    let mut module = config.parse(module).context("parse the linked module")?;
+    let mut module = config.parse(linked).context("parse the linked module")?;
     let exports: Vec<_> = module.exports.iter().map(|export| (export.id(), export.name.clone())).collect();
     let mut kept = 0;
     for (id, name) in exports {
@@ -94,6 +106,27 @@ fn reduce(module: &[u8]) -> Result<Vec<u8>> {
         }
     }
     ensure!(kept == EXPORTS.len(), "the linked module lacks one of the exports {EXPORTS:?}");
+    close_unused_imports(&mut module)?;
     walrus::passes::gc::run(&mut module);
     Ok(module.emit_wasm())
+}
+
+/// Takes from the module the means to call what is not in [`IMPORTS`]. Code of the SDK's dispatcher stays in the table
+/// of indirect calls, though nothing reaches it any more; its calls to the host become traps.
+fn close_unused_imports(module: &mut Module) -> Result<()> {
+    let unused: Vec<_> = module
+        .imports
+        .iter()
+        .filter(|import| !IMPORTS.contains(&import.name.as_str()))
+        .filter_map(|import| match import.kind {
+            ImportKind::Function(function) => Some(function),
+            _ => None,
+        })
+        .collect();
+    for function in unused {
+        module.replace_imported_func(function, |(body, _)| {
+            body.unreachable();
+        })?;
+    }
+    Ok(())
 }

@@ -4,7 +4,9 @@
 pub mod client;
 pub mod echo;
 pub mod load;
+pub mod mount;
 pub mod process;
+pub mod standalone;
 pub mod tools;
 
 pub use gatewasm_request_table as requests;

@@ -1,0 +1,48 @@
+//! A folder that changes as the kubelet changes a mounted ConfigMap or Secret.
+//!
+//! The files are symbolic links through `..data`, itself a link to a folder with one version of them all. A new version
+//! is a new folder, and the link is replaced by a rename: nobody sees half of it.
+//! <https://github.com/kubernetes/kubernetes/blob/master/pkg/volume/util/atomic_writer.go>
+
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+
+/// A mounted ConfigMap.
+#[derive(Debug)]
+pub struct Mount {
+    folder: PathBuf,
+    version: u64,
+}
+
+impl Mount {
+    /// Mounts `files`, by name, at `folder`, which must not exist.
+    pub fn new(folder: &Path, files: &[(&str, &[u8])]) -> Result<Self> {
+        fs::create_dir(folder).with_context(|| format!("make {}", folder.display()))?;
+        let mut mount = Self { folder: folder.to_owned(), version: 0 };
+        mount.swap(files)?;
+        for (name, _) in files {
+            symlink(Path::new("..data").join(name), folder.join(name))?;
+        }
+        Ok(mount)
+    }
+
+    /// Replaces the content of all files at once.
+    pub fn swap(&mut self, files: &[(&str, &[u8])]) -> Result<()> {
+        let before = self.folder.join(format!("..{}", self.version));
+        self.version += 1;
+        let name = format!("..{}", self.version);
+        fs::create_dir(self.folder.join(&name))?;
+        for (file, content) in files {
+            fs::write(self.folder.join(&name).join(file), content)?;
+        }
+        symlink(&name, self.folder.join("..data_tmp"))?;
+        fs::rename(self.folder.join("..data_tmp"), self.folder.join("..data"))?;
+        if before.exists() {
+            fs::remove_dir_all(before)?;
+        }
+        Ok(())
+    }
+}
