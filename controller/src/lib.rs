@@ -4,6 +4,7 @@ pub mod api;
 pub mod cli;
 pub mod envoy;
 pub mod filter_binary;
+pub mod local;
 pub mod model;
 pub mod object;
 pub mod problem;
@@ -11,6 +12,7 @@ pub mod render;
 pub mod snapshot;
 pub mod source;
 pub mod status;
+mod table;
 pub mod translate;
 pub mod xds;
 

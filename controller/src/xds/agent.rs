@@ -2,7 +2,7 @@
 //! they are warm, then certificates, policies and listeners, then the filter's configuration until every worker runs
 //! it, and long after that the removal of clusters that nothing names any more.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,7 +11,7 @@ use anyhow::Result;
 use envoy_types::pb::google::protobuf::Any;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
-use tokio::time::{Instant, sleep, timeout_at};
+use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use super::encode::Encoder;
 use super::kind::Kind;
@@ -54,6 +54,8 @@ pub struct Agent {
     server: JoinHandle<()>,
     /// Resources that are to be in effect, or are.
     wanted: BTreeMap<Kind, BTreeMap<String, Arc<Any>>>,
+    /// Kinds whose last change is not known to be in effect.
+    unconfirmed: BTreeSet<Kind>,
     /// Clusters that nothing names any more, and when they go.
     lingering: BTreeMap<String, Instant>,
     linger: Duration,
@@ -83,6 +85,13 @@ pub enum State {
     Late(String),
 }
 
+impl Outcome {
+    /// Nothing was to be done, or nothing was done.
+    pub fn unchanged() -> Self {
+        Self { state: State::Unchanged, changed: vec![], refusals: vec![], took: Duration::ZERO }
+    }
+}
+
 impl Agent {
     /// Opens the ADS socket. Nothing is served before the first [`Agent::apply`].
     pub fn start(target: &Target) -> Result<Self> {
@@ -101,6 +110,7 @@ impl Agent {
             published,
             progress,
             wanted: BTreeMap::new(),
+            unconfirmed: BTreeSet::new(),
             lingering: BTreeMap::new(),
             linger,
         })
@@ -115,16 +125,20 @@ impl Agent {
         let wanted = self.encode(resources)?;
         let changed: Vec<Kind> =
             Kind::ALL.into_iter().filter(|kind| self.wanted.get(kind) != wanted.get(kind)).collect();
-        if changed.is_empty() {
-            return Ok(Outcome { state: State::Unchanged, changed, refusals: vec![], took: begin.elapsed() });
+        self.unconfirmed.extend(&changed);
+        if self.unconfirmed.is_empty() {
+            return Ok(Outcome::unchanged());
         }
         let old = std::mem::replace(&mut self.wanted, wanted);
         self.linger_on(&old, begin);
         let mut refusals = Vec::new();
         let hash = resources.filter_config_hash();
-        let late = timeout_at(begin + limit, self.bring_about(&changed, &old, &hash, &mut refusals)).await;
+        let late = timeout_at(begin + limit, self.bring_about(&old, &hash, &mut refusals)).await;
         let state = match late {
-            Ok(Ok(())) => State::Live,
+            Ok(Ok(())) => {
+                self.unconfirmed.clear();
+                State::Live
+            }
             Ok(Err(what)) => State::Late(what),
             Err(_) => State::Late(format!("Envoy to take it, for {limit:?}")),
         };
@@ -145,17 +159,19 @@ impl Agent {
 
     async fn bring_about(
         &mut self,
-        changed: &[Kind],
         old: &BTreeMap<Kind, BTreeMap<String, Arc<Any>>>,
         hash: &str,
         refusals: &mut Vec<(Kind, String)>,
     ) -> Result<(), String> {
         let (clusters, endpoints) = self.publish_clusters();
-        self.settle(Kind::Cluster, clusters, refusals).await;
-        self.settle(Kind::Endpoints, endpoints, refusals).await;
-        if changed.contains(&Kind::Cluster) {
-            let _ = tokio::time::timeout(WARM_LIMIT, self.none("cluster_manager.warming_clusters")).await;
-        }
+        let warm = async {
+            self.settle(Kind::Cluster, clusters, refusals).await;
+            self.settle(Kind::Endpoints, endpoints, refusals).await;
+            if self.unconfirmed.contains(&Kind::Cluster) {
+                self.none("cluster_manager.warming_clusters").await;
+            }
+        };
+        let _ = timeout(WARM_LIMIT, warm).await;
 
         for kind in [Kind::Secret, Kind::Routes, Kind::Listener] {
             let version = self.publish(kind, self.wanted(kind));
@@ -167,27 +183,29 @@ impl Agent {
         if refusals.iter().any(|(kind, _)| *kind == Kind::Extension) {
             // Envoy remembers a refused filter configuration and refuses listeners for it; the old one heals that.
             // It must stand in `wanted`, so that the same configuration is tried again when it comes again.
-            if let Some(old) = old.get(&Kind::Extension) {
-                self.wanted.insert(Kind::Extension, old.clone());
-                self.publish(Kind::Extension, old.clone());
-            }
+            let Some(old) = old.get(&Kind::Extension) else {
+                return Err("a filter config that Envoy takes".to_owned());
+            };
+            self.wanted.insert(Kind::Extension, old.clone());
+            self.publish(Kind::Extension, old.clone());
             return Ok(());
         }
         while !self.probe.all_run(hash).await.unwrap_or(false) {
             sleep(POLL).await;
         }
-        if changed.contains(&Kind::Listener) {
+        if self.unconfirmed.contains(&Kind::Listener) {
             self.none("listener_manager.total_listeners_warming").await;
         }
         Ok(())
     }
 
     /// Waits until Envoy has `version` of a kind, or has refused it.
-    async fn settle(&mut self, kind: Kind, version: u64, refusals: &mut Vec<(Kind, String)>) {
+    async fn settle(&self, kind: Kind, version: u64, refusals: &mut Vec<(Kind, String)>) {
         let done =
             |progress: &Progress| progress.settled.get(&kind).is_some_and(|settled| *settled >= version);
         // The channel ends only with the server, and then nothing else will come either.
-        let Ok(progress) = self.progress.wait_for(done).await else { return std::future::pending().await };
+        let mut progress = self.progress.clone();
+        let Ok(progress) = progress.wait_for(done).await else { return std::future::pending().await };
         if let Some(refusal) = progress.refused.get(&kind).filter(|refusal| refusal.version == version) {
             let refusal = (kind, refusal.message.clone());
             if !refusals.contains(&refusal) {

@@ -1,0 +1,82 @@
+//! `gatewasm run`: serves manifests on this machine.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+use tracing_subscriber::EnvFilter;
+
+use super::FINE;
+use crate::local::report::LogFormat;
+use crate::local::{self, Options};
+use crate::translate::BackendOverride;
+
+/// Arguments of `gatewasm run`.
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// Manifests: a file, a folder (not its subfolders), or - for standard input. Changes of files are followed.
+    #[arg(short, long = "filename", value_name = "PATH", required = true)]
+    filename: Vec<PathBuf>,
+
+    /// Endpoint of a Service, in place of EndpointSlices: namespace/service[:port]=host:port. Repeatable.
+    #[arg(long = "backend", value_name = "SERVICE=ADDRESS")]
+    backends: Vec<BackendOverride>,
+
+    /// Envoy binary; otherwise $ENVOY_PATH, then what func-e runs, then the one in PATH.
+    #[arg(long, value_name = "PATH")]
+    envoy: Option<PathBuf>,
+
+    /// Envoy's worker threads; one per CPU where not given.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    concurrency: Option<u16>,
+
+    /// How far a port is moved up that may not be bound here.
+    #[arg(long, value_name = "N", default_value_t = 10_000)]
+    port_offset: u16,
+
+    /// Write a line of JSON per request to standard output.
+    #[arg(long)]
+    access_log: bool,
+
+    /// Write the Gateways' addresses to this file, as JSON, once everything is in effect; it is removed at the end.
+    #[arg(long, value_name = "PATH")]
+    ready_file: Option<PathBuf>,
+
+    /// How long requests under way may take after SIGTERM or Ctrl-C, in seconds.
+    #[arg(long, value_name = "SECONDS", default_value_t = 30)]
+    drain_seconds: u64,
+
+    /// Form of everything on standard error.
+    #[arg(long, value_enum, default_value_t)]
+    log_format: LogFormat,
+}
+
+pub(super) fn run(args: Args) -> Result<u8> {
+    log_to_stderr(args.log_format);
+    let cpus = || std::thread::available_parallelism().map_or(1, usize::from);
+    let options = Options {
+        paths: args.filename,
+        backends: args.backends,
+        envoy: args.envoy,
+        workers: args.concurrency.map_or_else(cpus, usize::from),
+        port_offset: args.port_offset,
+        access_log: args.access_log,
+        ready_file: args.ready_file,
+        drain_limit: Duration::from_secs(args.drain_seconds),
+        log_format: args.log_format,
+    };
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().enable_all().build().context("start the runtime")?;
+    runtime.block_on(local::run(options))?;
+    Ok(FINE)
+}
+
+/// Our log and Envoy's. `RUST_LOG` chooses what is written: `gatewasm=debug`, `envoy=info`.
+fn log_to_stderr(format: LogFormat) {
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
+    let subscriber = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    match format {
+        LogFormat::Text => subscriber.compact().without_time().init(),
+        LogFormat::Json => subscriber.json().flatten_event(true).init(),
+    }
+}

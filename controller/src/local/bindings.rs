@@ -1,0 +1,357 @@
+//! Which address and port of this machine each Gateway gets. Pure: whether an address can be bound is asked.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
+
+use crate::model::{Gateway, Model};
+use crate::object::{ObjectKey, ObjectRef};
+use crate::problem::{Place, Problem, Severity};
+
+/// Where each port of each Gateway is bound.
+pub type Bindings = BTreeMap<(ObjectKey, u16), SocketAddr>;
+
+/// The last loopback address that is tried: 127.0.0.1 to 127.0.0.254.
+const LAST_LOOPBACK: u8 = 254;
+
+/// Why an address cannot be bound.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Refused {
+    /// Another program listens there.
+    InUse,
+    /// Ports below 1024 may need a right that we lack.
+    NotPermitted,
+    /// This machine has no such address (of the loopback addresses, macOS has only 127.0.0.1).
+    NoSuchAddress,
+    /// Something else, in the system's words.
+    Other(String),
+}
+
+/// What became of the wishes.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Plan {
+    /// The ports that can be bound.
+    pub bindings: Bindings,
+    /// The others, and what to do about each.
+    pub problems: Vec<Problem>,
+}
+
+/// Tries to bind an address, as Envoy will.
+pub fn can_bind(address: SocketAddr) -> Result<(), Refused> {
+    TcpListener::bind(address).map(drop).map_err(|error| match error.kind() {
+        io::ErrorKind::AddrInUse => Refused::InUse,
+        io::ErrorKind::PermissionDenied => Refused::NotPermitted,
+        io::ErrorKind::AddrNotAvailable => Refused::NoSuchAddress,
+        _ => Refused::Other(error.to_string()),
+    })
+}
+
+/// Gives every port of every Gateway an address: the one that `spec.addresses` asks for, or else 127.0.0.1, or the
+/// next loopback address on which no other Gateway wants one of the same ports. A port that may not be bound is moved
+/// up by `port_offset`.
+///
+/// What `previous` holds is kept, so that a Gateway stays where it is when others come and go; it is not asked for,
+/// because our own Envoy listens there.
+pub fn plan(
+    model: &Model,
+    previous: &Bindings,
+    port_offset: u16,
+    can_bind: impl Fn(SocketAddr) -> Result<(), Refused>,
+) -> Plan {
+    let mut planner = Planner {
+        plan: Plan::default(),
+        taken: BTreeSet::new(),
+        held: previous.values().copied().collect(),
+        port_offset,
+        can_bind,
+    };
+    // What stays is taken before anything new may want it.
+    for (key, gateway) in &model.gateways {
+        for port in ports(gateway) {
+            let place = (key.clone(), port);
+            if let Some(address) = previous.get(&place).filter(|it| fits(gateway, it.ip())) {
+                planner.take(place, *address);
+            }
+        }
+    }
+    for (key, gateway) in &model.gateways {
+        planner.place(key, gateway);
+    }
+    planner.plan.problems.sort();
+    planner.plan
+}
+
+struct Planner<F> {
+    plan: Plan,
+    taken: BTreeSet<SocketAddr>,
+    held: BTreeSet<SocketAddr>,
+    port_offset: u16,
+    can_bind: F,
+}
+
+impl<F: Fn(SocketAddr) -> Result<(), Refused>> Planner<F> {
+    /// The port that a Gateway wants is its own on that address even where it got another.
+    fn take(&mut self, place: (ObjectKey, u16), address: SocketAddr) {
+        self.taken.extend([address, SocketAddr::new(address.ip(), place.1)]);
+        self.plan.bindings.insert(place, address);
+    }
+
+    fn place(&mut self, key: &ObjectKey, gateway: &Gateway) {
+        let new: BTreeSet<u16> =
+            ports(gateway).filter(|port| !self.plan.bindings.contains_key(&(key.clone(), *port))).collect();
+        if new.is_empty() {
+            return;
+        }
+        let stays = self.plan.bindings.iter().find(|((gateway, _), _)| gateway == key).map(|(_, it)| it.ip());
+        let candidates = candidates(gateway, stays);
+        // All ports of a Gateway on one address where that can be.
+        let free = |ip: &&IpAddr| new.iter().all(|port| !self.is_taken(SocketAddr::new(**ip, *port)));
+        let together = candidates.iter().find(free).copied();
+        for port in new {
+            let mut order: Vec<IpAddr> = together.into_iter().collect();
+            order.extend(candidates.iter().filter(|ip| Some(**ip) != together));
+            match self.find(&order, port) {
+                Ok(address) => self.take((key.clone(), port), address),
+                Err((address, why)) => self.plan.problems.push(problem(key, gateway, port, address, &why)),
+            }
+        }
+    }
+
+    /// The first address for a port; where there is none, the address that was meant and why it cannot be.
+    fn find(&self, candidates: &[IpAddr], port: u16) -> Result<SocketAddr, (SocketAddr, Refused)> {
+        let unspecified = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), port);
+        let mut failed = (unspecified, Refused::InUse);
+        for (index, ip) in candidates.iter().enumerate() {
+            let address = SocketAddr::new(*ip, port);
+            let refused = match self.check(address) {
+                Ok(()) => return Ok(address),
+                Err(refused) => refused,
+            };
+            if index == 0 {
+                failed = (address, refused.clone());
+            }
+            match refused {
+                Refused::NotPermitted => {
+                    return self.shifted(address).ok_or((address, Refused::NotPermitted));
+                }
+                // Ours, of another Gateway: try the next address.
+                Refused::InUse if self.is_taken(address) => {}
+                // No further loopback address on this machine: stay on the first, with another port.
+                Refused::NoSuchAddress if index > 0 => {
+                    let first = SocketAddr::new(failed.0.ip(), port);
+                    return self.shifted(first).ok_or(failed);
+                }
+                refused => return Err((address, refused)),
+            }
+        }
+        Err(failed)
+    }
+
+    fn check(&self, address: SocketAddr) -> Result<(), Refused> {
+        if self.is_taken(address) {
+            return Err(Refused::InUse);
+        }
+        if self.held.contains(&address) {
+            return Ok(());
+        }
+        (self.can_bind)(address)
+    }
+
+    /// The first port that is free, in steps of the offset.
+    fn shifted(&self, address: SocketAddr) -> Option<SocketAddr> {
+        let step = usize::from(self.port_offset.max(1));
+        let ports = (usize::from(address.port())..=usize::from(u16::MAX)).step_by(step).skip(1);
+        let mut shifted =
+            ports.filter_map(|port| Some(SocketAddr::new(address.ip(), u16::try_from(port).ok()?)));
+        shifted.find(|address| self.check(*address).is_ok())
+    }
+
+    /// Whether a Gateway of ours has the port on that address, or on all addresses.
+    fn is_taken(&self, address: SocketAddr) -> bool {
+        let meets = |it: &&SocketAddr| {
+            it.ip() == address.ip() || it.ip().is_unspecified() || address.ip().is_unspecified()
+        };
+        self.taken.iter().filter(|it| it.port() == address.port()).any(|it| meets(&it))
+    }
+}
+
+fn ports(gateway: &Gateway) -> impl Iterator<Item = u16> + '_ {
+    let ports: BTreeSet<u16> = gateway.listeners.values().map(|listener| listener.port).collect();
+    ports.into_iter()
+}
+
+fn fits(gateway: &Gateway, ip: IpAddr) -> bool {
+    if gateway.addresses.is_empty() { ip.is_loopback() } else { gateway.addresses.contains(&ip) }
+}
+
+fn candidates(gateway: &Gateway, stays: Option<IpAddr>) -> Vec<IpAddr> {
+    if !gateway.addresses.is_empty() {
+        return gateway.addresses.clone();
+    }
+    let loopback = (1..=LAST_LOOPBACK).map(|last| IpAddr::V4(Ipv4Addr::new(127, 0, 0, last)));
+    let mut all: Vec<IpAddr> = stays.into_iter().collect();
+    all.extend(loopback.filter(|ip| Some(*ip) != stays));
+    all
+}
+
+fn problem(key: &ObjectKey, gateway: &Gateway, port: u16, address: SocketAddr, why: &Refused) -> Problem {
+    let names = gateway.listeners.iter().filter(|(_, listener)| listener.port == port);
+    let names: Vec<String> = names.map(|(name, _)| format!("{name:?}")).collect();
+    let plural = if names.len() == 1 { "" } else { "s" };
+    let why = match why {
+        Refused::InUse => format!(
+            "{address} is in use; end the program that listens there, choose another port, or give the Gateway \
+             another address in spec.addresses"
+        ),
+        Refused::NotPermitted => format!(
+            "{address} may not be bound without privileges, and no port above it is free in steps of --port-offset; \
+             choose another port or offset"
+        ),
+        Refused::NoSuchAddress => {
+            format!("this machine has no address {}; choose another in spec.addresses", address.ip())
+        }
+        Refused::Other(error) => format!("{address} cannot be bound: {error}"),
+    };
+    Problem {
+        place: Place::Object(ObjectRef::namespaced("Gateway", key)),
+        field: "spec.listeners".to_owned(),
+        severity: Severity::Error,
+        reason: "AddressNotUsable".to_owned(),
+        message: format!("Listener{plural} {} with port {port}: {why}.", names.join(", ")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use gatewasm_routing::config::{FilterConfig, Protocol, VERSION};
+
+    use super::*;
+    use crate::model::Listener;
+
+    fn model(gateways: &[(&str, &[&str], &[u16])]) -> Model {
+        let gateways = gateways.iter().map(|(name, addresses, ports)| {
+            let listener = |port: &u16| {
+                let listener =
+                    Listener { port: *port, protocol: Protocol::Http, hostname: None, certificates: vec![] };
+                (format!("http-{port}"), listener)
+            };
+            let gateway = Gateway {
+                addresses: addresses.iter().map(|it| it.parse().unwrap()).collect(),
+                listeners: ports.iter().map(listener).collect(),
+            };
+            (ObjectKey::new("infra", *name), gateway)
+        });
+        Model {
+            gateways: gateways.collect(),
+            clusters: BTreeMap::new(),
+            certificates: BTreeMap::new(),
+            filter_config: FilterConfig { version: VERSION, access_log: false, listeners: vec![] },
+        }
+    }
+
+    fn free(_: SocketAddr) -> Result<(), Refused> {
+        Ok(())
+    }
+
+    fn shown(plan: &Plan) -> Vec<String> {
+        plan.bindings.iter().map(|((key, port), address)| format!("{}:{port} {address}", key.name)).collect()
+    }
+
+    #[test]
+    fn a_gateway_gets_the_first_loopback_address_and_the_next_one_the_next_for_the_same_port() {
+        let model = model(&[("a", &[], &[80, 443]), ("b", &[], &[80, 8080]), ("c", &[], &[9090])]);
+        let plan = plan(&model, &Bindings::new(), 10_000, free);
+        let expected = [
+            "a:80 127.0.0.1:80",
+            "a:443 127.0.0.1:443",
+            "b:80 127.0.0.2:80",
+            "b:8080 127.0.0.2:8080",
+            "c:9090 127.0.0.1:9090",
+        ];
+        assert_eq!(shown(&plan), expected);
+        assert!(plan.problems.is_empty());
+    }
+
+    #[test]
+    fn what_is_asked_for_is_given() {
+        let model = model(&[("a", &["127.0.0.7"], &[80]), ("b", &["::1", "127.0.0.9"], &[80])]);
+        let plan = plan(&model, &Bindings::new(), 10_000, free);
+        assert_eq!(shown(&plan), ["a:80 127.0.0.7:80", "b:80 [::1]:80"]);
+    }
+
+    #[test]
+    fn gateways_stay_where_they_are() {
+        let both = model(&[("a", &[], &[80]), ("b", &[], &[80])]);
+        let first = plan(&both, &Bindings::new(), 10_000, free);
+        let in_use = |_| Err(Refused::InUse);
+        assert_eq!(plan(&both, &first.bindings, 10_000, in_use).bindings, first.bindings);
+        let only_b = model(&[("b", &[], &[80])]);
+        let second = plan(&only_b, &first.bindings, 10_000, in_use);
+        assert_eq!(shown(&second), ["b:80 127.0.0.2:80"]);
+        let with_new = model(&[("a0", &[], &[80]), ("b", &[], &[80])]);
+        let third = plan(&with_new, &second.bindings, 10_000, free);
+        assert_eq!(shown(&third), ["a0:80 127.0.0.1:80", "b:80 127.0.0.2:80"]);
+    }
+
+    #[test]
+    fn an_address_that_our_own_envoy_gives_up_can_be_taken_over() {
+        let previous = plan(&model(&[("a", &[], &[80])]), &Bindings::new(), 10_000, free).bindings;
+        let plan = plan(&model(&[("b", &[], &[80])]), &previous, 10_000, |_| Err(Refused::InUse));
+        assert_eq!(shown(&plan), ["b:80 127.0.0.1:80"]);
+    }
+
+    #[test]
+    fn a_new_port_that_another_gateway_has_goes_to_the_next_address() {
+        let previous =
+            plan(&model(&[("a", &[], &[80]), ("b", &[], &[81])]), &Bindings::new(), 0, free).bindings;
+        let plan = plan(&model(&[("a", &[], &[80, 81]), ("b", &[], &[81])]), &previous, 0, free);
+        assert_eq!(shown(&plan), ["a:80 127.0.0.1:80", "a:81 127.0.0.2:81", "b:81 127.0.0.1:81"]);
+    }
+
+    #[test]
+    fn a_port_that_may_not_be_bound_is_moved_up() {
+        let low = |it: SocketAddr| if it.port() < 1024 { Err(Refused::NotPermitted) } else { Ok(()) };
+        let model = model(&[("a", &[], &[80, 8080]), ("b", &[], &[80])]);
+        let plan = plan(&model, &Bindings::new(), 10_000, low);
+        assert_eq!(shown(&plan), ["a:80 127.0.0.1:10080", "a:8080 127.0.0.1:8080", "b:80 127.0.0.2:10080"]);
+    }
+
+    #[test]
+    fn with_one_loopback_address_the_second_gateway_gets_a_shifted_port() {
+        let one = |it: SocketAddr| {
+            if it.ip() == IpAddr::V4(Ipv4Addr::LOCALHOST) { Ok(()) } else { Err(Refused::NoSuchAddress) }
+        };
+        let model = model(&[("a", &[], &[8080]), ("b", &[], &[8080])]);
+        let plan = plan(&model, &Bindings::new(), 10_000, one);
+        assert_eq!(shown(&plan), ["a:8080 127.0.0.1:8080", "b:8080 127.0.0.1:18080"]);
+    }
+
+    #[test]
+    fn a_port_of_another_program_is_a_problem_of_that_port_alone() {
+        let used = |it: SocketAddr| if it.port() == 8080 { Err(Refused::InUse) } else { Ok(()) };
+        let plan = plan(&model(&[("a", &[], &[8080, 8081])]), &Bindings::new(), 10_000, used);
+        assert_eq!(shown(&plan), ["a:8081 127.0.0.1:8081"]);
+        let [problem] = plan.problems.as_slice() else { panic!("{:?}", plan.problems) };
+        assert_eq!(problem.place.to_string(), "Gateway infra/a");
+        assert!(
+            problem.message.starts_with("Listener \"http-8080\" with port 8080: 127.0.0.1:8080 is in use")
+        );
+    }
+
+    #[test]
+    fn two_gateways_that_ask_for_the_same_address_and_port_are_told() {
+        let model =
+            model(&[("a", &["127.0.0.1"], &[80]), ("b", &["127.0.0.1"], &[80]), ("c", &["0.0.0.0"], &[80])]);
+        let plan = plan(&model, &Bindings::new(), 10_000, free);
+        assert_eq!(shown(&plan), ["a:80 127.0.0.1:80"]);
+        assert_eq!(plan.problems.len(), 2);
+    }
+
+    #[test]
+    fn an_address_of_another_machine_is_a_problem() {
+        let plan = plan(&model(&[("a", &["192.0.2.1"], &[80])]), &Bindings::new(), 10_000, |_| {
+            Err(Refused::NoSuchAddress)
+        });
+        assert!(plan.problems[0].message.contains("no address 192.0.2.1"), "{:?}", plan.problems);
+    }
+}

@@ -1,0 +1,50 @@
+//! The file by which scripts learn that a gateway serves, and where.
+
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, Result};
+
+use super::report::Served;
+
+/// A file that exists as long as what it says is true.
+#[derive(Debug)]
+pub(super) struct ReadyFile {
+    path: PathBuf,
+    written: Option<Vec<Served>>,
+}
+
+impl ReadyFile {
+    /// Removes what an earlier run left there.
+    pub(super) fn new(path: &Path) -> Result<Self> {
+        match std::fs::remove_file(path) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                Err(error).with_context(|| format!("remove the old {}", path.display()))
+            }
+            _ => Ok(Self { path: path.to_owned(), written: None }),
+        }
+    }
+
+    /// Writes the listeners, whole or not at all: whoever sees the file can read it.
+    pub(super) fn write(&mut self, listeners: &[Served]) -> Result<()> {
+        if self.written.as_deref() == Some(listeners) {
+            return Ok(());
+        }
+        let folder = self.path.parent().filter(|it| !it.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let mut file = tempfile::NamedTempFile::new_in(folder)
+            .with_context(|| format!("write {}", self.path.display()))?;
+        serde_json::to_writer_pretty(&mut file, &serde_json::json!({"listeners": listeners}))?;
+        writeln!(file)?;
+        file.persist(&self.path).with_context(|| format!("write {}", self.path.display()))?;
+        self.written = Some(listeners.to_vec());
+        Ok(())
+    }
+}
+
+impl Drop for ReadyFile {
+    fn drop(&mut self) {
+        if self.written.is_some() {
+            let _ = std::fs::remove_file(&self.path);
+        }
+    }
+}
