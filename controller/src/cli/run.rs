@@ -1,5 +1,6 @@
 //! `gatewasm run`: serves manifests on this machine.
 
+use std::io::IsTerminal as _;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -75,6 +76,7 @@ pub(super) fn run(args: Args) -> Result<u8> {
 fn log_to_stderr(format: LogFormat) {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
     let subscriber = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let subscriber = subscriber.with_ansi(std::io::stderr().is_terminal());
     match format {
         LogFormat::Text => subscriber.compact().without_time().init(),
         LogFormat::Json => subscriber.json().flatten_event(true).init(),

@@ -44,7 +44,9 @@ impl Process {
             .arg("--disable-hot-restart")
             // A connection that is to end is told so with its next response, not at some time within ten minutes.
             .args(["--drain-strategy", "immediate"])
-            .args(["--log-level", "warning", "--log-format", log_lines::FORMAT])
+            // What Envoy has against a configuration is told to us by ADS; its log would say it twice.
+            .args(["--log-level", "warning", "--component-log-level", "config:error"])
+            .args(["--log-format", log_lines::FORMAT])
             .stdin(Stdio::null())
             .stderr(Stdio::piped())
             .process_group(0);

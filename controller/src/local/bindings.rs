@@ -104,13 +104,14 @@ impl<F: Fn(SocketAddr) -> Result<(), Refused>> Planner<F> {
         }
         let stays = self.plan.bindings.iter().find(|((gateway, _), _)| gateway == key).map(|(_, it)| it.ip());
         let candidates = candidates(gateway, stays);
+        let home = candidates.first().copied().filter(|_| gateway.addresses.is_empty());
         // All ports of a Gateway on one address where that can be.
         let free = |ip: &&IpAddr| new.iter().all(|port| !self.is_taken(SocketAddr::new(**ip, *port)));
         let together = candidates.iter().find(free).copied();
         for port in new {
             let mut order: Vec<IpAddr> = together.into_iter().collect();
             order.extend(candidates.iter().filter(|ip| Some(**ip) != together));
-            match self.find(&order, port) {
+            match self.find(&order, home, port) {
                 Ok(address) => self.take((key.clone(), port), address),
                 Err((address, why)) => self.plan.problems.push(problem(key, gateway, port, address, &why)),
             }
@@ -118,33 +119,34 @@ impl<F: Fn(SocketAddr) -> Result<(), Refused>> Planner<F> {
     }
 
     /// The first address for a port; where there is none, the address that was meant and why it cannot be.
-    fn find(&self, candidates: &[IpAddr], port: u16) -> Result<SocketAddr, (SocketAddr, Refused)> {
-        let unspecified = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), port);
-        let mut failed = (unspecified, Refused::InUse);
-        for (index, ip) in candidates.iter().enumerate() {
+    /// `home` is where a port is moved when this machine has no further loopback address.
+    fn find(
+        &self,
+        order: &[IpAddr],
+        home: Option<IpAddr>,
+        port: u16,
+    ) -> Result<SocketAddr, (SocketAddr, Refused)> {
+        let mut failed = None;
+        for ip in order {
             let address = SocketAddr::new(*ip, port);
             let refused = match self.check(address) {
                 Ok(()) => return Ok(address),
                 Err(refused) => refused,
             };
-            if index == 0 {
-                failed = (address, refused.clone());
-            }
             match refused {
-                Refused::NotPermitted => {
-                    return self.shifted(address).ok_or((address, Refused::NotPermitted));
-                }
-                // Ours, of another Gateway: try the next address.
+                // Of another Gateway of ours: try the next address.
                 Refused::InUse if self.is_taken(address) => {}
-                // No further loopback address on this machine: stay on the first, with another port.
-                Refused::NoSuchAddress if index > 0 => {
-                    let first = SocketAddr::new(failed.0.ip(), port);
-                    return self.shifted(first).ok_or(failed);
+                Refused::NotPermitted => return self.shifted(address).ok_or((address, refused)),
+                Refused::NoSuchAddress if home.is_some_and(|home| home != *ip) => {
+                    let home = SocketAddr::new(home.unwrap_or(*ip), port);
+                    return self.shifted(home).ok_or((home, Refused::InUse));
                 }
                 refused => return Err((address, refused)),
             }
+            failed.get_or_insert((address, refused));
         }
-        Err(failed)
+        let nowhere = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), port);
+        Err(failed.unwrap_or((nowhere, Refused::NoSuchAddress)))
     }
 
     fn check(&self, address: SocketAddr) -> Result<(), Refused> {

@@ -129,8 +129,11 @@ pub async fn run(options: Options) -> Result<()> {
             if first && gateway.model.gateways.is_empty() {
                 report.nothing_to_serve();
             }
-            if first || !pass.changes.is_empty() || outcome.state != State::Unchanged {
-                report.outcome(&pass.changes, &outcome, begin.elapsed() + pass.took);
+            let took = begin.elapsed() + pass.took;
+            if first && was_live {
+                report.ready(took);
+            } else if !pass.changes.is_empty() || outcome.state != State::Unchanged {
+                report.outcome(&pass.changes, &outcome, took);
             }
             if let (true, Some(file)) = (was_live, &mut ready_file) {
                 file.write(&listeners)?;

@@ -135,10 +135,19 @@ impl Report {
         }
     }
 
+    /// The first configuration is in effect.
+    pub(super) fn ready(&self, took: Duration) {
+        let milliseconds = milliseconds(took);
+        match self.format {
+            LogFormat::Text => eprintln!("ready in {milliseconds} ms"),
+            LogFormat::Json => tracing::info!(event = "ready", milliseconds, "ready"),
+        }
+    }
+
     /// What became of a change.
     pub(super) fn outcome(&self, changes: &[Change], outcome: &Outcome, took: Duration) {
         let what = name(changes);
-        let milliseconds = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
+        let milliseconds = milliseconds(took);
         let effect = match &outcome.state {
             State::Unchanged => "nothing to do for Envoy".to_owned(),
             State::Live => format!("live in {milliseconds} ms"),
@@ -223,6 +232,10 @@ fn name(changes: &[Change]) -> String {
         names.push(format!("{} more", changes.len() - NAMED));
     }
     if names.is_empty() { "configuration".to_owned() } else { names.join(", ") }
+}
+
+fn milliseconds(took: Duration) -> u64 {
+    u64::try_from(took.as_millis()).unwrap_or(u64::MAX)
 }
 
 fn scheme(protocol: Protocol) -> &'static str {

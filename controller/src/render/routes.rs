@@ -22,7 +22,9 @@ pub(super) fn routes() -> BTreeMap<String, Value> {
         "virtual_hosts": [{
             "name": "all",
             "domains": ["*"],
-            "request_headers_to_remove": [wire::LISTENER, wire::CLUSTER, wire::POLICY],
+            // Nothing of ours or of Envoy's own reaches a backend.
+            "request_headers_to_remove":
+                [wire::LISTENER, wire::CLUSTER, wire::POLICY, "x-envoy-external-address"],
             "matcher": {
                 "matcher_tree": {
                     "input": {

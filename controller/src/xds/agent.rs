@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use anyhow::Result;
 use envoy_types::pb::google::protobuf::Any;
+use serde_json::Value;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, timeout, timeout_at};
@@ -53,12 +54,28 @@ pub struct Agent {
     progress: watch::Receiver<Progress>,
     server: JoinHandle<()>,
     /// Resources that are to be in effect, or are.
-    wanted: BTreeMap<Kind, BTreeMap<String, Arc<Any>>>,
+    wanted: Wanted,
     /// Kinds whose last change is not known to be in effect.
     unconfirmed: BTreeSet<Kind>,
     /// Clusters that nothing names any more, and when they go.
     lingering: BTreeMap<String, Instant>,
     linger: Duration,
+}
+
+/// Resources by kind and name.
+type Wanted = BTreeMap<Kind, BTreeMap<String, Resource>>;
+
+/// A resource, and its wire form. They are compared as JSON: the order of a map's entries in the bytes is by chance.
+#[derive(Clone, Debug)]
+struct Resource {
+    json: Value,
+    any: Arc<Any>,
+}
+
+impl PartialEq for Resource {
+    fn eq(&self, other: &Self) -> bool {
+        self.json == other.json
+    }
 }
 
 /// What became of a change.
@@ -159,7 +176,7 @@ impl Agent {
 
     async fn bring_about(
         &mut self,
-        old: &BTreeMap<Kind, BTreeMap<String, Arc<Any>>>,
+        old: &Wanted,
         hash: &str,
         refusals: &mut Vec<(Kind, String)>,
     ) -> Result<(), String> {
@@ -187,7 +204,7 @@ impl Agent {
                 return Err("a filter config that Envoy takes".to_owned());
             };
             self.wanted.insert(Kind::Extension, old.clone());
-            self.publish(Kind::Extension, old.clone());
+            self.publish(Kind::Extension, self.wanted(Kind::Extension));
             return Ok(());
         }
         while !self.probe.all_run(hash).await.unwrap_or(false) {
@@ -221,7 +238,7 @@ impl Agent {
         }
     }
 
-    fn encode(&self, resources: &Resources) -> Result<BTreeMap<Kind, BTreeMap<String, Arc<Any>>>> {
+    fn encode(&self, resources: &Resources) -> Result<Wanted> {
         let kinds = [
             (Kind::Cluster, &resources.clusters),
             (Kind::Endpoints, &resources.endpoints),
@@ -230,21 +247,31 @@ impl Agent {
             (Kind::Listener, &resources.listeners),
             (Kind::Extension, &resources.extensions),
         ];
-        let mut encoded = BTreeMap::new();
+        let mut wanted = Wanted::new();
         for (kind, resources) in kinds {
-            let all = self.encoder.encode_all(resources)?;
-            encoded.insert(kind, all.into_iter().map(|(name, any)| (name, Arc::new(any))).collect());
+            let old = self.wanted.get(&kind);
+            let mut encoded = BTreeMap::new();
+            for (name, json) in resources {
+                let same = old.and_then(|old| old.get(name)).filter(|old| old.json == *json);
+                let any = match same {
+                    Some(same) => Arc::clone(&same.any),
+                    None => Arc::new(self.encoder.encode(name, json)?),
+                };
+                encoded.insert(name.clone(), Resource { json: json.clone(), any });
+            }
+            wanted.insert(kind, encoded);
         }
-        Ok(encoded)
+        Ok(wanted)
     }
 
     fn wanted(&self, kind: Kind) -> BTreeMap<String, Arc<Any>> {
-        self.wanted.get(&kind).cloned().unwrap_or_default()
+        let resources = self.wanted.get(&kind).into_iter().flatten();
+        resources.map(|(name, resource)| (name.clone(), Arc::clone(&resource.any))).collect()
     }
 
     /// Notes the clusters that went out of use, and forgets those that came back.
-    fn linger_on(&mut self, old: &BTreeMap<Kind, BTreeMap<String, Arc<Any>>>, now: Instant) {
-        let wanted = self.wanted(Kind::Cluster);
+    fn linger_on(&mut self, old: &Wanted, now: Instant) {
+        let Some(wanted) = self.wanted.get(&Kind::Cluster) else { return };
         self.lingering.retain(|name, _| !wanted.contains_key(name));
         for name in old.get(&Kind::Cluster).into_iter().flat_map(BTreeMap::keys) {
             if !wanted.contains_key(name) {

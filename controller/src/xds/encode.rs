@@ -1,8 +1,6 @@
 //! JSON to protocol buffers: an Envoy resource, written as Envoy's documentation writes YAML (proto3 JSON with
 //! `@type`), becomes the bytes that go over the wire. An unknown field or a wrong value is an error.
 
-use std::collections::BTreeMap;
-
 use envoy_types::pb::google::protobuf::Any;
 use prost_reflect::{DescriptorPool, DynamicMessage};
 use serde_json::Value;
@@ -53,14 +51,6 @@ impl Encoder {
             return Err(fault(".".into(), "no @type".into()));
         };
         Ok(Any { type_url, value: value.to_vec() })
-    }
-
-    /// The wire forms of all resources of one kind.
-    pub fn encode_all(
-        &self,
-        resources: &BTreeMap<String, Value>,
-    ) -> Result<BTreeMap<String, Any>, EncodeError> {
-        resources.iter().map(|(name, json)| Ok((name.clone(), self.encode(name, json)?))).collect()
     }
 
     /// Decodes a resource to JSON; for messages and tests.

@@ -43,7 +43,8 @@ impl Published {
     pub(super) fn replace(&mut self, kind: Kind, resources: BTreeMap<String, Arc<Any>>) -> (u64, bool) {
         let old = self.sets.get(&kind);
         let same = |name: &String, any: &Arc<Any>| {
-            old.and_then(|set| set.resources.get(name)).filter(|resource| resource.any == *any)
+            old.and_then(|set| set.resources.get(name))
+                .filter(|resource| Arc::ptr_eq(&resource.any, any) || resource.any == *any)
         };
         if let Some(old) = old
             && old.resources.len() == resources.len()
