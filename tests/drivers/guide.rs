@@ -114,7 +114,13 @@ fn self_signed(folder: &Path) -> Result<String> {
     let (key, certificate) = (folder.join("web.key"), folder.join("web.crt"));
     let status = Command::new("openssl")
         .args(["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "30", "-subj", "/CN=*.example.com"])
-        .args(["-addext", "subjectAltName=DNS:*.example.com", "-keyout"])
+        .args([
+            "-addext",
+            "subjectAltName=DNS:*.example.com",
+            "-addext",
+            "basicConstraints=CA:FALSE",
+            "-keyout",
+        ])
         .arg(&key)
         .arg("-out")
         .arg(&certificate)

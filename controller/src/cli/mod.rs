@@ -9,6 +9,7 @@ mod inputs;
 mod output;
 mod render;
 mod routes;
+mod run;
 mod version;
 
 use std::process::ExitCode;
@@ -32,6 +33,8 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Serve Gateway API manifests on this machine, and follow their changes.
+    Run(run::Args),
     /// Print every problem of the manifests: object, field, reason, and the way out.
     Check(check::Args),
     /// Say which rule and backend a request gets, why, and why each other candidate lost.
@@ -50,6 +53,7 @@ enum Command {
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
     let result = match cli.command {
+        Command::Run(args) => run::run(args),
         Command::Check(args) => check::run(&args),
         Command::Explain(args) => explain::run(&args),
         Command::Routes(args) => routes::run(&args),
