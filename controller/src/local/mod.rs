@@ -40,6 +40,9 @@ const APPLY_LIMIT: Duration = Duration::from_secs(20);
 /// What could not be done, because a port was in use or Envoy was late, is tried again after this time.
 const RETRY: Duration = Duration::from_secs(2);
 
+/// Signals that follow each other faster are one wish to end.
+const SAME_WISH: Duration = Duration::from_secs(1);
+
 /// What the user asked for.
 #[derive(Clone, Debug)]
 pub struct Options {
@@ -167,7 +170,7 @@ pub async fn run(options: Options) -> Result<()> {
         done = envoy.drain(options.drain_limit) => if !done {
             report.say("cut", "requests were under way until the limit; they were cut");
         },
-        () = stop.asked() => report.say("cut", "ended at once"),
+        () = stop.asked_again() => report.say("cut", "ended at once"),
     }
     Ok(())
 }
@@ -304,6 +307,18 @@ impl Stop {
         tokio::select! {
             _ = self.terminate.recv() => {}
             _ = self.interrupt.recv() => {}
+        }
+    }
+
+    /// Waits for a second wish to end. What comes at once after the first is the same one: a terminal and a wrapper
+    /// such as `timeout` both send it.
+    async fn asked_again(&mut self) {
+        let first = Instant::now();
+        loop {
+            self.asked().await;
+            if first.elapsed() > SAME_WISH {
+                return;
+            }
         }
     }
 }
