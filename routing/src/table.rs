@@ -332,3 +332,57 @@ impl Match {
 fn respond<'t>(cause: Cause, listener: Option<&'t str>, matched: Option<Matched<'t>>) -> Decision<'t> {
     Decision::Respond { status: cause.status(), cause, listener, matched }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{compile, parse};
+
+    const CONFIG: &str = r#"{"version": 1, "accessLog": true, "listeners": [
+        {"name": "a/b/http", "gateway": "a/b", "port": 80, "protocol": "HTTP", "routes": [
+            {"kind": "HTTPRoute", "namespace": "ns", "name": "r", "rules": [
+                {"matches": [{"path": {"value": "/ok"}}], "backends": [{"cluster": "c"}]},
+                {"matches": [{"path": {"value": "/invalid"}}], "invalid": "not supported", "backends": [{"cluster": "c"}]},
+                {"matches": [{"path": {"value": "/none"}}]},
+                {"matches": [{"path": {"value": "/gone"}}], "backends": [{"invalid": "gone"}]}]}]},
+        {"name": "a/b/one", "gateway": "a/b", "port": 443, "protocol": "HTTPS", "hostname": "one.test"},
+        {"name": "a/b/two", "gateway": "a/b", "port": 443, "protocol": "HTTPS", "hostname": "two.test"}]}"#;
+
+    #[test]
+    fn every_cause_has_its_status() {
+        let table = compile(&parse(CONFIG.as_bytes()).unwrap()).unwrap();
+        for (entry, authority, path, expected) in [
+            ("unknown", "one.test", "/", (404, Cause::NoListener)),
+            ("a/b/one", "three.test", "/", (404, Cause::NoListener)),
+            ("a/b/one", "two.test", "/", (421, Cause::Misdirected)),
+            ("a/b/one", "one.test", "/", (404, Cause::NoRoute)),
+            ("a/b:80", "any.test", "/", (404, Cause::NoRoute)),
+            ("a/b:80", "any.test", "/invalid", (500, Cause::InvalidRule)),
+            ("a/b:80", "any.test", "/none", (500, Cause::NoBackends)),
+            ("a/b:80", "any.test", "/gone", (500, Cause::InvalidBackend)),
+        ] {
+            let (authority, path) = (authority.as_bytes(), path.as_bytes());
+            let request = Request { method: b"GET", authority, path, headers: &[] };
+            match table.decide(entry.as_bytes(), &request, 0) {
+                Decision::Respond { status, cause, .. } => assert_eq!((status, cause), expected),
+                forward @ Decision::Forward { .. } => panic!("{entry}: {forward:?}"),
+            }
+        }
+    }
+
+    #[test]
+    fn what_was_matched_is_named_for_logs() {
+        let table = compile(&parse(CONFIG.as_bytes()).unwrap()).unwrap();
+        let request = Request { method: b"GET", authority: b"any.test", path: b"/ok/x", headers: &[] };
+        let Decision::Forward { cluster, matched } = table.decide(b"a/b:80", &request, 7) else {
+            panic!("not forwarded");
+        };
+        assert_eq!((cluster, matched.listener), ("c", "a/b/http"));
+        assert_eq!(
+            (matched.route.label.as_str(), matched.rule, matched.match_index),
+            ("HTTPRoute ns/r", 0, 0)
+        );
+        assert!(table.access_log());
+        assert_eq!((table.listener_count(), table.rule_count()), (3, 4));
+    }
+}
