@@ -52,6 +52,7 @@ mod abi {
             headers_size: usize,
             grpc_status: i32,
         ) -> u32;
+        pub(super) fn proxy_set_effective_context(context: u32) -> u32;
     }
 
     #[link(wasm_import_module = "wasi_snapshot_preview1")]
@@ -153,6 +154,16 @@ pub(crate) fn respond(status: u16, details: &str, body: &str) -> Result<(), Host
     })
 }
 
+/// Which of the `contexts` the host still has. Only for calls within [`gatewasm_on_configure`] of `current`.
+pub(crate) fn still_alive(contexts: &[u32], current: u32) -> Vec<u32> {
+    // SAFETY: no pointers. The host refuses a context that it does not have.
+    let exists = |context: u32| check(unsafe { abi::proxy_set_effective_context(context) }).is_ok();
+    let alive = contexts.iter().copied().filter(|context| exists(*context)).collect();
+    // Back to the context that the host is calling for.
+    exists(current);
+    alive
+}
+
 fn write_log(level: LogLevel, message: &str) {
     // SAFETY: the host reads the message during the call and copies it.
     // A log line that the host does not take is lost: there is no other place to say so.
@@ -222,16 +233,25 @@ unsafe extern "Rust" fn __getrandom_v03_custom(buffer: *mut u8, size: usize) -> 
     }
 }
 
+/// Envoy makes a root context for a configuration (`parent` 0), or a context for a request under a root context;
+/// exported as `proxy_on_context_create` after linking.
+#[unsafe(no_mangle)]
+extern "C" fn gatewasm_on_context_create(context: u32, parent: u32) {
+    if parent != 0 {
+        plugin::on_stream(context, parent);
+    }
+}
+
 /// Envoy brings a configuration; exported as `proxy_on_configure` after linking. 0 refuses it.
 #[unsafe(no_mangle)]
-extern "C" fn gatewasm_on_configure(_root_context: u32, size: usize) -> u32 {
-    u32::from(plugin::on_configure(size))
+extern "C" fn gatewasm_on_configure(root: u32, size: usize) -> u32 {
+    u32::from(plugin::on_configure(root, size))
 }
 
 /// Envoy brings a request; exported as `proxy_on_request_headers` after linking.
 #[unsafe(no_mangle)]
-extern "C" fn gatewasm_on_request_headers(_context: u32, _headers: u32, _end_of_stream: u32) -> u32 {
-    match stream::on_request_headers() {
+extern "C" fn gatewasm_on_request_headers(context: u32, _headers: u32, _end_of_stream: u32) -> u32 {
+    match stream::on_request_headers(context) {
         stream::Next::Continue => Action::Continue as u32,
         stream::Next::Answered => Action::Pause as u32,
     }

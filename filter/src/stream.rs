@@ -15,8 +15,8 @@ pub(crate) enum Next {
 }
 
 /// Routes the request whose headers Envoy has just read.
-pub(crate) fn on_request_headers() -> Next {
-    plugin::with_current(|plugin| match plugin {
+pub(crate) fn on_request_headers(context: u32) -> Next {
+    plugin::with_plugin_of(context, |plugin| match plugin {
         Some(plugin) => route(plugin).unwrap_or_else(|details| answer(500, details, "internal error\n")),
         None => answer(500, "gatewasm_not_configured", "not configured\n"),
     })
@@ -32,7 +32,7 @@ fn route(plugin: &Plugin) -> Result<Next, Failed> {
     if entry == wire::PROBE.as_bytes() {
         return Ok(probe(plugin));
     }
-    match plugin.table.decide(entry, &request, plugin.random.next()) {
+    match plugin.table.decide(entry, &request, plugin::with_vm(|vm| vm.random.next())) {
         Decision::Forward { cluster, matched } => {
             host::replace_request_header(wire::CLUSTER, cluster).map_err(|_| "gatewasm_header_not_set")?;
             if plugin.table.access_log() {
@@ -53,7 +53,8 @@ fn route(plugin: &Plugin) -> Result<Next, Failed> {
 /// The probe's answer: which configuration runs, and in which VM. Envoy has one VM per worker, so that a caller who has
 /// heard every VM knows what every worker does.
 fn probe(plugin: &Plugin) -> Next {
-    let Plugin { config, vm, .. } = plugin;
+    let config = &plugin.config;
+    let vm = plugin::with_vm(|vm| vm.id.clone());
     answer(200, "gatewasm_probe", &format!("{{\"config\":\"{config}\",\"vm\":\"{vm}\"}}\n"))
 }
 

@@ -5,7 +5,7 @@ use gatewasm::filter_binary::WASM;
 use walrus::{ExportItem, ImportKind, Module};
 
 #[test]
-fn the_filter_exports_two_callbacks_and_what_the_abi_needs() {
+fn the_filter_exports_three_callbacks_and_what_the_abi_needs() {
     let module = Module::from_buffer(WASM).unwrap();
     let mut exports: Vec<_> = module
         .exports
@@ -20,6 +20,7 @@ fn the_filter_exports_two_callbacks_and_what_the_abi_needs() {
     let expected = [
         "function proxy_abi_version_0_2_1",
         "function proxy_on_configure",
+        "function proxy_on_context_create",
         "function proxy_on_memory_allocate",
         "function proxy_on_request_headers",
         "memory memory",
@@ -46,6 +47,7 @@ fn the_filter_asks_for_what_it_calls_and_nothing_else() {
         "env.proxy_log",
         "env.proxy_replace_header_map_value",
         "env.proxy_send_local_response",
+        "env.proxy_set_effective_context",
         "env.proxy_set_property",
         "wasi_snapshot_preview1.random_get",
     ];

@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use gatewasm_tests::client::{Request, raw};
 use gatewasm_tests::load::{Load, send};
-use gatewasm_tests::standalone::{Files, Standalone, routes_with};
+use gatewasm_tests::standalone::{Files, Standalone, routes_with, sha256};
 use serde_json::{Value, json};
 
 const FOO: &str = "foo.example.com";
@@ -160,7 +160,7 @@ async fn every_worker_answers_the_probe_with_the_hash_of_its_configuration() -> 
     let answers = envoy.probe().await?;
     let vms: BTreeSet<_> = answers.iter().map(|answer| &answer.vm).collect();
     assert_eq!(vms.len(), 2, "{answers:?}");
-    let hash = gatewasm_tests::standalone::sha256(files.config()?.as_bytes());
+    let hash = sha256(files.config()?.as_bytes());
     assert!(answers.iter().all(|answer| answer.config == hash), "{hash}: {answers:?}");
     assert_eq!(envoy.send(&Request::get("gatewasm:probe", "/")).await?.status, 404);
     Ok(())
@@ -177,18 +177,46 @@ async fn a_new_version_of_the_configmap_costs_no_request_and_no_connection() -> 
     for round in 0..20 {
         let (cluster, backend) =
             if round % 2 == 0 { ("foo-ns/foo-v2/8080", "foo-v2") } else { ("foo-ns/foo-v1/8080", "foo-v1") };
-        envoy.publish(&all_of_foo_to(&files, cluster)?)?;
+        envoy.publish(&all_of_foo_to(&files, cluster)?).await?;
         config = envoy.wait_for_another_config(&config).await?;
         assert_eq!(envoy.send(&foo()).await?.echoed()?.backend, backend);
     }
     let seen = load.stop().await?;
     assert_eq!(seen.failures(), 0, "{seen:?}");
     assert_eq!((seen.connects, seen.refused), (CONNECTIONS as u64, 0), "{seen:?}");
-    assert!(seen.answers() > 1_000, "{seen:?}");
+    assert!(seen.answers() > 100, "{seen:?}");
     for drained in ["downstream_cx_drain_close", "downstream_rq_5xx"] {
         assert_eq!(envoy.admin.sum(&format!("http.http.{drained}")).await?, 0, "{drained}");
     }
     assert_eq!(envoy.admin.sum("listener_manager.listener_modified").await?, 0);
+    Ok(())
+}
+
+/// Envoy keeps what it has configured as long as a request lasts that began under it, and does not configure it again
+/// when it comes back meanwhile.
+#[tokio::test]
+async fn a_change_that_is_undone_is_undone_even_while_an_old_request_lasts() -> Result<()> {
+    let files = Files::read()?;
+    let mut envoy = Standalone::start(files.clone(), 1).await?;
+    let configs =
+        [all_of_foo_to(&files, "foo-ns/foo-v1/8080")?, all_of_foo_to(&files, "foo-ns/foo-v2/8080")?];
+    let first = envoy.probe().await?.first().context("no worker")?.config.clone();
+    envoy.publish(&configs[0]).await?;
+    let mut config = envoy.wait_for_another_config(&first).await?;
+    let address = envoy.http;
+    let lasting =
+        tokio::spawn(async move { Request::get("bar.example.com", "/bar?delay=5000").send(address).await });
+    while envoy.backends["bar-ns/bar/8080"].requests() == 0 {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    for round in [1, 0, 1, 0] {
+        envoy.publish(&configs[round]).await?;
+        config = envoy.wait_for_another_config(&config).await?;
+        assert_eq!(config, sha256(configs[round].as_bytes()));
+        assert_eq!(envoy.send(&foo()).await?.echoed()?.backend, ["foo-v1", "foo-v2"][round]);
+    }
+    assert!(!lasting.is_finished(), "the old request did not last long enough to show anything");
+    assert_eq!(lasting.await??.status, 200);
     Ok(())
 }
 
@@ -222,12 +250,8 @@ async fn a_broken_file_is_refused_and_the_old_routes_stay() -> Result<()> {
     ];
     for (what, file, message) in broken {
         let refused = envoy.refused().await?;
-        envoy.swap(&file)?;
-        let end = std::time::Instant::now() + Duration::from_secs(60);
-        while envoy.refused().await? == refused {
-            ensure!(std::time::Instant::now() < end, "{what}: not refused; {}", envoy.envoy.output());
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
+        envoy.swap(&file).await?;
+        assert_eq!(envoy.refused().await?, refused + 1, "{what}");
         assert!(
             envoy.envoy.output().contains(message),
             "{what}: {message:?} is not in\n{}",
@@ -236,7 +260,7 @@ async fn a_broken_file_is_refused_and_the_old_routes_stay() -> Result<()> {
         assert_eq!(envoy.probe().await?, before, "{what}");
         assert_eq!(envoy.send(&foo().header("env", "canary")).await?.echoed()?.backend, "foo-v2", "{what}");
     }
-    envoy.publish(&all_of_foo_to(&files, "bar-ns/bar/8080")?)?;
+    envoy.publish(&all_of_foo_to(&files, "bar-ns/bar/8080")?).await?;
     let before = &before.first().context("no worker")?.config;
     envoy.wait_for_another_config(before).await?;
     assert_eq!(envoy.send(&foo()).await?.echoed()?.backend, "bar");

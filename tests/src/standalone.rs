@@ -144,17 +144,24 @@ impl Standalone {
         request.send(self.http).await
     }
 
-    /// Replaces the filter config, as a new version of the ConfigMap does.
-    pub fn publish(&mut self, config: &str) -> Result<()> {
-        self.swap(&routes_with(&self.routes, config))
+    /// Replaces the filter config, as a new version of the ConfigMap does. See [`Standalone::swap`].
+    pub async fn publish(&mut self, config: &str) -> Result<()> {
+        self.swap(&routes_with(&self.routes, config)).await
     }
 
-    /// Replaces the whole of `routes.yaml`.
-    pub fn swap(&mut self, routes: &[u8]) -> Result<()> {
-        self.mount.swap(&[(ROUTES, routes)])
+    /// Replaces the whole of `routes.yaml`, and waits until Envoy has read it and told its workers, or has refused it.
+    pub async fn swap(&mut self, routes: &[u8]) -> Result<()> {
+        let before = self.updates("update_(success|rejected|failure)").await?;
+        self.mount.swap(&[(ROUTES, routes)])?;
+        let end = Instant::now() + LIMIT;
+        while self.updates("update_(success|rejected|failure)").await? == before {
+            ensure!(Instant::now() < end, "the file was not read; Envoy printed:\n{}", self.envoy.output());
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        Ok(())
     }
 
-    /// What each worker answers to a probe: over as many connections, open at the same time.
+    /// What each worker answers to a probe, over as many connections, open at the same time; in the order of the VMs' ids.
     pub async fn probe(&self) -> Result<Vec<Probed>> {
         let mut connections = Vec::new();
         for _ in 0..self.workers {
@@ -173,6 +180,7 @@ impl Standalone {
         for (_, connection) in connections {
             connection.abort();
         }
+        answers.sort_by_key(|answer: &Probed| answer.vm.clone());
         Ok(answers)
     }
 
@@ -192,7 +200,11 @@ impl Standalone {
 
     /// How many updates of the routes were refused so far: by the filter or, where they could not be read, by Envoy.
     pub async fn refused(&self) -> Result<u64> {
-        self.admin.sum(r".*extension_config_discovery.*\.(update_rejected|update_failure)").await
+        self.updates("update_(rejected|failure)").await
+    }
+
+    async fn updates(&self, counters: &str) -> Result<u64> {
+        self.admin.sum(&format!("extension_config_discovery.http_filter.gatewasm.{counters}")).await
     }
 }
 

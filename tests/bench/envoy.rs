@@ -1,0 +1,109 @@
+//! What a request costs Envoy, in microseconds of its CPU: native routes, an empty wasm filter, and ours.
+//!
+//! One worker, pinned to the first core; load and backend share the second. All cases take turns within a round and
+//! have the same listener options; the figure is utime + stime of the process divided by the requests of a turn, the
+//! median over the rounds. Absolute figures are of the machine, ratios within one run can be compared.
+
+#[path = "envoy/case.rs"]
+mod case;
+#[path = "envoy/load.rs"]
+mod load;
+
+use std::fs;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use case::{Case, Kind};
+use gatewasm_tests::process::Process;
+use serde_json::json;
+
+/// Requests of one turn: about two seconds of one core, so that the clock's 10 ms do not matter.
+const REQUESTS: usize = 30_000;
+/// Connections, each with one request under way.
+const CONNECTIONS: usize = 16;
+const ROUNDS: usize = 7;
+const RULES: [usize; 2] = [10, 1_000];
+
+/// `USER_HZ`, in which Linux reports times of a process.
+const TICKS_PER_SECOND: f64 = 100.0;
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<()> {
+    let rounds = match std::env::args().nth(1) {
+        Some(rounds) => rounds.parse().context("usage: bench_envoy [ROUNDS]")?,
+        None => ROUNDS,
+    };
+    let backend = load::backend().await?;
+    let mut cases = Vec::new();
+    for rules in RULES {
+        for kind in Kind::ALL {
+            cases.push((Case::start(kind, rules, backend).await?, Vec::new()));
+        }
+    }
+    for round in 0..=rounds {
+        for (case, figures) in &mut cases {
+            let before = cpu(&case.envoy)?;
+            load::run(case.address, case.rules, CONNECTIONS, REQUESTS).await?;
+            // Let the connections close, so that their end is not on the next case's account.
+            tokio::time::sleep(Duration::from_millis(50)).await;
+            let figure = (cpu(&case.envoy)? - before) * 1e6 / REQUESTS as f64;
+            // The first round warms up.
+            if round > 0 {
+                figures.push(figure);
+            }
+        }
+        eprintln!("round {round} of {rounds}");
+    }
+    let native: Vec<f64> = cases
+        .iter()
+        .map(|(case, _)| {
+            let same =
+                cases.iter().find(|(other, _)| other.kind == Kind::Native && other.rules == case.rules);
+            same.map_or(f64::NAN, |(_, figures)| median(figures))
+        })
+        .collect();
+    println!(
+        "{:<34} {:>6} {:>12} {:>10} {:>16}",
+        "Envoy, one worker", "rules", "us/request", "to native", "min to max"
+    );
+    for ((case, figures), native) in cases.iter().zip(native) {
+        let (figure, low, high) = (
+            median(figures),
+            figures.iter().copied().fold(f64::INFINITY, f64::min),
+            figures.iter().copied().fold(0.0, f64::max),
+        );
+        let name = case.kind.name();
+        let change = (figure / native - 1.0) * 100.0;
+        println!("{name:<34} {:>6} {figure:>12.1} {change:>+9.0}% {low:>8.1} {high:>7.1}", case.rules);
+    }
+    for (case, figures) in &cases {
+        let line = json!({
+            "bench": "envoy",
+            "case": case.kind.name(),
+            "rules": case.rules,
+            "microsecondsPerRequest": median(figures),
+            "rounds": figures,
+        });
+        eprintln!("{line}");
+    }
+    Ok(())
+}
+
+/// Seconds of CPU that the process has used: fields 14 and 15 of `/proc/PID/stat` (proc_pid_stat(5)).
+fn cpu(process: &Process) -> Result<f64> {
+    let stat = fs::read_to_string(format!("/proc/{}/stat", process.id()?)).context("is this Linux?")?;
+    // The name of the program stands in parentheses and may contain anything.
+    let (_, fields) = stat.rsplit_once(')').context("/proc/PID/stat")?;
+    let fields: Vec<&str> = fields.split_whitespace().collect();
+    let ticks = |field: usize| -> Result<f64> {
+        // The text after the name begins with field 3.
+        Ok(fields.get(field - 3).context("/proc/PID/stat")?.parse()?)
+    };
+    Ok((ticks(14)? + ticks(15)?) / TICKS_PER_SECOND)
+}
+
+fn median(figures: &[f64]) -> f64 {
+    let mut sorted = figures.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    sorted.get(sorted.len() / 2).copied().unwrap_or(f64::NAN)
+}
