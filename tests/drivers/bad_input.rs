@@ -1,6 +1,8 @@
 //! Bad manifests: each fault is named with its place, and costs nothing but itself. The other route, which is good,
 //! must still be served after each.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+
 use gatewasm::problem::{Problem, Severity};
 use gatewasm::source::{Input, Source};
 use gatewasm::translate::{Options, Translation, translate};

@@ -1,6 +1,8 @@
 //! Golden tests: each `tests/golden/<area>/<case>/in.yaml` is loaded and translated, and what comes of it is held to
 //! the files beside it. `UPDATE_EXPECT=1` writes them.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+
 use std::collections::BTreeSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};

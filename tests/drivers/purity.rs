@@ -1,6 +1,8 @@
 //! `translate` over the objects of every golden case, shuffled, mixed and mutated: the same objects in any order give
 //! the same bytes, nothing panics, every filter config compiles, and every condition says something.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 

@@ -31,8 +31,8 @@ pub(super) enum Manifest {
 pub(super) enum Read {
     /// An object of a kind that is read: its identity, and itself unless it is refused.
     Object(ObjectRef, Result<Manifest, Vec<Fault>>),
-    /// An object of another kind: `apiVersion`, `kind` and name.
-    Other(String, ObjectRef),
+    /// An object of another kind: `apiVersion`, `kind`, and its identity if it has a name.
+    Other(String, String, Option<ObjectRef>),
     /// Not an object at all, or one without a name.
     Nothing(String),
 }
@@ -60,7 +60,10 @@ pub(super) fn read(value: Value) -> Read {
         return Read::Nothing("This is no Kubernetes object: it has no apiVersion and kind.".to_owned());
     };
     let Some(name) = text("/metadata/name") else {
-        return Read::Nothing(format!("This {kind} has no metadata.name."));
+        if is_read(api_version, kind) {
+            return Read::Nothing(format!("This {kind} has no metadata.name."));
+        }
+        return Read::Other(api_version.to_owned(), kind.to_owned(), None);
     };
     let cluster_scoped = matches!(kind, "GatewayClass" | "Namespace");
     let namespace = text("/metadata/namespace").unwrap_or("default");
@@ -69,30 +72,33 @@ pub(super) fn read(value: Value) -> Read {
     } else {
         ObjectRef::namespaced(kind, &ObjectKey::new(namespace, name))
     };
-    let served = match api_version.split_once('/') {
-        Some((GROUP, version)) => matches!(version, "v1" | "v1beta1"),
-        _ => false,
-    };
-    let read = match (api_version, kind) {
-        (_, "GatewayClass") if served => {
-            gateway_api(value, validate::gateway_class).map(Manifest::GatewayClass)
-        }
-        (_, "Gateway") if served => gateway_api(value, validate::gateway).map(Manifest::Gateway),
-        (_, "HTTPRoute") if served => gateway_api(value, validate::http_route).map(Manifest::HttpRoute),
-        (_, "ReferenceGrant") if served => {
-            gateway_api(value, validate::reference_grant).map(Manifest::ReferenceGrant)
-        }
-        ("v1", "Service") => core(value).map(Manifest::Service),
-        ("discovery.k8s.io/v1", "EndpointSlice") => core(value).map(Manifest::EndpointSlice),
-        ("v1", "Namespace") => core(value).map(Manifest::Namespace),
-        ("v1", "Secret") => secret(value).map(Manifest::Secret),
-        _ => {
-            let api_version = api_version.to_owned();
-            return Read::Other(api_version, object);
-        }
+    if !is_read(api_version, kind) {
+        return Read::Other(api_version.to_owned(), kind.to_owned(), Some(object));
+    }
+    let read = match kind {
+        "GatewayClass" => gateway_api(value, validate::gateway_class).map(Manifest::GatewayClass),
+        "Gateway" => gateway_api(value, validate::gateway).map(Manifest::Gateway),
+        "HTTPRoute" => gateway_api(value, validate::http_route).map(Manifest::HttpRoute),
+        "ReferenceGrant" => gateway_api(value, validate::reference_grant).map(Manifest::ReferenceGrant),
+        "Service" => core(value).map(Manifest::Service),
+        "EndpointSlice" => core(value).map(Manifest::EndpointSlice),
+        "Namespace" => core(value).map(Manifest::Namespace),
+        _ => secret(value).map(Manifest::Secret),
     };
     let read = check_names(&object).and(read);
     Read::Object(object, read)
+}
+
+/// Whether objects of this kind are read: of the Gateway API in every version that v1.6.1 serves.
+fn is_read(api_version: &str, kind: &str) -> bool {
+    match api_version {
+        "v1" => matches!(kind, "Service" | "Namespace" | "Secret"),
+        "discovery.k8s.io/v1" => kind == "EndpointSlice",
+        _ => {
+            matches!(api_version.split_once('/'), Some((GROUP, "v1" | "v1beta1")))
+                && matches!(kind, "GatewayClass" | "Gateway" | "HTTPRoute" | "ReferenceGrant")
+        }
+    }
 }
 
 /// Names of objects become parts of names in Envoy, with `/` between them.

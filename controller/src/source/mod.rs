@@ -167,11 +167,12 @@ fn read_file(input: &Input) -> File {
                 Read::Object(object, manifest) => {
                     file.objects.push(Item { object, line: document.line, manifest });
                 }
-                Read::Other(api_version, object) => {
-                    let message =
-                        format!("gatewasm does not read {api_version} {}; it is ignored.", object.kind);
-                    let problem = problem(&object, "", "UnknownKind", message);
-                    file.problems.push(Problem { severity: Severity::Warning, ..problem });
+                Read::Other(api_version, kind, object) => {
+                    let message = format!("gatewasm does not read {api_version} {kind}; it is ignored.");
+                    let mut problem = in_file(Some(document.line), "UnknownKind", message);
+                    problem.severity = Severity::Warning;
+                    problem.place = object.map_or(problem.place, Place::Object);
+                    file.problems.push(problem);
                 }
                 Read::Nothing(message) => {
                     file.broken = true;

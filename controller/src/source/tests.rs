@@ -67,6 +67,14 @@ fn unknown_kinds_are_named_and_ignored() {
 }
 
 #[test]
+fn an_unknown_kind_needs_no_name() {
+    let loaded =
+        load("apiVersion: kustomize.config.k8s.io/v1beta1\nkind: Kustomization\nresources: [a.yaml]\n");
+    let problem = only_problem(&loaded);
+    assert_eq!((problem.severity, problem.place.to_string().as_str()), (Severity::Warning, "a.yaml:1"));
+}
+
+#[test]
 fn a_version_that_is_not_served_is_an_unknown_kind() {
     let loaded = load(CLASS.replace("/v1", "/v1alpha2"));
     assert_eq!(only_problem(&loaded).reason, "UnknownKind");

@@ -4,11 +4,11 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use k8s_openapi::api::core::v1::Secret;
+use rustls::InconsistentKeys;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::ParsedCertificate;
 use rustls::sign::CertifiedKey;
-use rustls::{InconsistentKeys, SignatureAlgorithm};
 
 use super::reference_grant::{From, Grants};
 use crate::api::SecretObjectReference;
@@ -79,16 +79,16 @@ fn read(secret: &Secret) -> Result<Certificate, String> {
         private_key: key_pem(&key),
     };
     let provider = rustls::crypto::ring::default_provider();
-    let certified = CertifiedKey::from_der(chain, key, &provider).map_err(|error| match error {
+    CertifiedKey::from_der(chain, key, &provider).map_err(|error| match error {
         rustls::Error::InconsistentKeys(InconsistentKeys::KeyMismatch) => {
             "has a tls.key that does not belong to its tls.crt".to_owned()
         }
-        _ => "has a tls.key that cannot be used; RSA from 2048 bits and ECDSA keys can".to_owned(),
+        _ => {
+            "has a tls.key that cannot be used; RSA of 2048 to 4096 bits, ECDSA on P-256 or P-384, and Ed25519 can"
+                .to_owned()
+        }
     })?;
-    match certified.key.algorithm() {
-        SignatureAlgorithm::RSA | SignatureAlgorithm::ECDSA => Ok(encoded),
-        other => Err(format!("has a tls.key of algorithm {other:?}; Envoy takes RSA and ECDSA keys")),
-    }
+    Ok(encoded)
 }
 
 /// The certificate or key alone, without what else the Secret's text may hold.

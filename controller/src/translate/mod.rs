@@ -16,7 +16,7 @@ mod listener;
 mod reference_grant;
 mod route_match;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use gatewasm_routing::config::{self, FilterConfig};
 
@@ -132,6 +132,16 @@ fn assemble(
         model.gateways.insert(key, model::Gateway { addresses: gateway.addresses, listeners });
     }
     model.filter_config.listeners.sort_by(|a, b| a.name.cmp(&b.name));
+    // What only routes name that are attached to nothing needs no cluster.
+    let rules = model
+        .filter_config
+        .listeners
+        .iter()
+        .flat_map(|listener| &listener.routes)
+        .flat_map(|route| &route.rules);
+    let named: BTreeSet<&String> =
+        rules.flat_map(|rule| &rule.backends).filter_map(|b| b.cluster.as_ref()).collect();
+    model.clusters.retain(|name, _| named.contains(name));
     model
 }
 

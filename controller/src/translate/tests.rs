@@ -50,6 +50,14 @@ fn a_service_without_endpoints_is_told_of_the_flag_and_the_flag_names_them() {
 }
 
 #[test]
+fn a_route_that_is_not_attached_brings_no_cluster() {
+    let elsewhere = MANIFESTS.replace("parentRefs: [{name: web}]", "parentRefs: [{name: web, port: 81}]");
+    let input = Input { path: "in.yaml".to_owned(), text: Ok(elsewhere) };
+    let translation = translate(&Source::default().update(&[input]).snapshot, &Options::default());
+    assert!(translation.model.clusters.is_empty(), "{:?}", translation.model.clusters);
+}
+
+#[test]
 fn a_flag_that_does_nothing_is_named() {
     for flag in ["default/shop:81=127.0.0.1:1", "default/gone=127.0.0.1:1", "other/shop=127.0.0.1:1"] {
         let translation = run(&Options { backends: vec![flag.parse().unwrap()], ..Options::default() });
