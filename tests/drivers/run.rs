@@ -251,6 +251,7 @@ fn certificate(folder: &Path, name: &str, host: &str) -> Result<(Value, String)>
             "-addext",
             &format!("subjectAltName=DNS:{host}"),
         ])
+        .args(["-addext", "basicConstraints=critical,CA:FALSE"])
         .arg("-keyout")
         .arg(&key)
         .arg("-out")
