@@ -6,6 +6,7 @@ pub mod echo;
 pub mod load;
 pub mod mount;
 pub mod process;
+pub mod running;
 pub mod standalone;
 pub mod tools;
 
