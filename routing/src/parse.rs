@@ -35,8 +35,9 @@ fn located(json: &[u8]) -> Result<FilterConfig, ConfigProblem> {
     let mut deserializer = serde_json::Deserializer::from_slice(json);
     let result = serde_path_to_error::deserialize(&mut deserializer)
         .map_err(|error| {
+            // "?" stands for a field whose name was not read to its end, "." for the document.
             let path = error.path().to_string();
-            let path = if path == "." { String::new() } else { path };
+            let path = path.trim_end_matches('?').trim_end_matches('.').to_owned();
             ConfigProblem { path, message: error.into_inner().to_string() }
         })
         .and_then(|config| deserializer.end().map(|()| config).map_err(|error| whole(error.to_string())));

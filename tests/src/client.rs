@@ -142,7 +142,7 @@ pub async fn raw(address: SocketAddr, bytes: &[u8]) -> Result<Vec<u8>> {
     .await
 }
 
-fn connector(root: &str) -> Result<TlsConnector> {
+pub(crate) fn connector(root: &str) -> Result<TlsConnector> {
     let mut roots = rustls::RootCertStore::empty();
     for certificate in CertificateDer::pem_slice_iter(root.as_bytes()) {
         roots.add(certificate?)?;

@@ -3,6 +3,7 @@
 
 pub mod client;
 pub mod echo;
+pub mod exact;
 pub mod load;
 pub mod mount;
 pub mod process;

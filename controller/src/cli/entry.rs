@@ -31,14 +31,13 @@ pub(super) fn find(
     gateway: Option<&str>,
     sni: Option<&str>,
 ) -> Result<Entry> {
-    let uri: Uri = url.parse().with_context(|| format!("{url:?} is not a URL"))?;
-    let protocol = match uri.scheme_str() {
-        Some("http") => Protocol::Http,
-        Some("https") => Protocol::Https,
+    let (scheme, protocol, default_port) = match url.split_once("://").map(|(scheme, _)| scheme) {
+        Some("http") => ("http", Protocol::Http, 80),
+        Some("https") => ("https", Protocol::Https, 443),
         _ => bail!("{url:?} does not begin with http:// or https://"),
     };
+    let uri: Uri = url.parse().with_context(|| format!("{url:?} is not a URL"))?;
     let authority = uri.authority().with_context(|| format!("{url:?} names no host"))?;
-    let default_port = if protocol == Protocol::Http { 80 } else { 443 };
     let port = authority.port_u16().unwrap_or(default_port);
     let on_port = |listener: &&Listener| listener.port == port && listener.protocol == protocol;
     let mut gateways: Vec<_> =
@@ -46,10 +45,7 @@ pub(super) fn find(
     gateways.sort_unstable();
     gateways.dedup();
     let chosen = match (gateway, gateways.as_slice()) {
-        (_, []) => {
-            let scheme = uri.scheme_str().unwrap_or_default();
-            bail!("no listener serves {scheme} on port {port}; there are: {}", served(config))
-        }
+        (_, []) => bail!("no listener serves {scheme} on port {port}; there are: {}", served(config)),
         (Some(gateway), all) => {
             ensure!(
                 all.contains(&gateway),

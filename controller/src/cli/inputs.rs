@@ -1,8 +1,8 @@
 //! What the commands that do not serve work on: manifests, or a filter config as it stands.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use gatewasm_routing::config::FilterConfig;
 use gatewasm_routing::{ConfigProblem, RouteTable, compile, parse};
 
@@ -52,12 +52,20 @@ impl Inputs {
     ///
     /// # Errors
     ///
-    /// When there is nothing to read at one of the paths.
+    /// When there is nothing to read at one of the paths: what is not looked at has no problems, and saying so would
+    /// mislead.
     pub(super) fn read(&self) -> Result<Read> {
         for path in self.filename.iter().filter(|path| path.as_os_str() != "-") {
             std::fs::metadata(path).with_context(|| format!("read {}", path.display()))?;
         }
         let texts = source::Reader::new(self.filename.clone()).read();
+        for folder in self.filename.iter().filter(|path| path.is_dir()) {
+            ensure!(
+                texts.iter().any(|input| Path::new(&input.path).starts_with(folder)),
+                "{} has no file *.yaml, *.yml or *.json; its subfolders are not read",
+                folder.display()
+            );
+        }
         if let [input] = texts.as_slice()
             && let Ok(text) = &input.text
             && is_filter_config(text)

@@ -41,7 +41,7 @@ pub(super) struct Args {
     #[arg(long, value_name = "N", default_value_t = 0)]
     port_offset: u16,
 
-    /// Folder under which the ConfigMaps are mounted in Envoy's container, with the filter beside them.
+    /// Folder at which the ConfigMaps and the Secret are mounted in Envoy's container, as one projected volume.
     #[arg(long, value_name = "DIR", default_value = "/etc/gatewasm")]
     mount: PathBuf,
 
@@ -72,14 +72,14 @@ pub(super) fn run(args: &Args) -> Result<u8> {
     write(&folder.join(WASM), filter_binary::WASM, false)?;
 
     let mounted = files_in(args, &model, &gateway, &args.mount)?;
-    let manifests = config_map::manifests(&mounted, &gateway)?;
+    let manifests = config_map::manifests(&mounted, (WASM, filter_binary::WASM), &gateway)?;
     let kubernetes = folder.join("kubernetes");
     fs::create_dir_all(&kubernetes).with_context(|| format!("make {}", kubernetes.display()))?;
     for (name, text) in &manifests.files {
         write(&kubernetes.join(name), text.as_bytes(), name.starts_with("secret-"))?;
     }
     problems.extend(manifests.problems);
-    report(&problems, objects, &folder);
+    report(&problems, objects, &folder, &args.mount);
     Ok(if problems.is_empty() { FINE } else { PROBLEMS })
 }
 
@@ -151,13 +151,19 @@ fn write(path: &Path, bytes: &[u8], secret: bool) -> Result<()> {
     Ok(())
 }
 
-fn report(problems: &[Problem], objects: usize, folder: &Path) {
+fn report(problems: &[Problem], objects: usize, folder: &Path, mount: &Path) {
     if !problems.is_empty() {
         eprint!("{}", problem::print(problems, objects));
     }
-    eprintln!("Run it:    envoy -c {}/bootstrap.yaml --concurrency 1", folder.display());
-    eprintln!("Apply it:  kubectl apply -f {}/kubernetes/", folder.display());
+    let (folder, mount) = (folder.display(), mount.display());
+    eprintln!("Run it:    envoy -c {folder}/bootstrap.yaml --concurrency 1");
+    // Without --server-side, kubectl keeps a copy in an annotation, which may have no more than 256 KiB.
+    eprintln!("Apply it:  kubectl apply --server-side -f {folder}/kubernetes/");
     eprintln!(
-        "Clusters carry their endpoints (STATIC, or STRICT_DNS for names): without an agent there is no EDS."
+        "           Mount all of it as one projected volume at {mount}: envoy -c {mount}/bootstrap.yaml"
     );
+    eprintln!(
+        "Clusters carry their endpoints (STATIC, or DNS where --backend gives a name): without an agent"
+    );
+    eprintln!("there is no EDS. Render again when endpoints change.");
 }

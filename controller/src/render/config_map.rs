@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
 use serde_json::{Value, json};
 
 use super::files::is_secret;
@@ -16,15 +18,19 @@ const LIMIT: usize = 1024 * 1024;
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Manifests {
     /// `configmap-envoy.yaml` (bootstrap, listeners, clusters, route), `configmap-routes.yaml` (the filter's
-    /// configuration), `secret-certificates.yaml`.
+    /// configuration), `configmap-filter.yaml` (the filter itself), `secret-certificates.yaml`.
     pub files: BTreeMap<String, String>,
     /// Objects that Kubernetes would refuse for their size.
     pub problems: Vec<Problem>,
 }
 
-/// Turns rendered files into `NAME-envoy`, `NAME-routes` and `NAME-certificates`. Mounted together by one projected
-/// volume, they are the rendered folder again.
-pub fn manifests(files: &BTreeMap<String, String>, at: &ObjectKey) -> anyhow::Result<Manifests> {
+/// Turns rendered files and the filter (the name of its file, and its bytes) into `NAME-envoy`, `NAME-routes`,
+/// `NAME-filter` and `NAME-certificates`. Mounted together by one projected volume, they are the rendered folder again.
+pub fn manifests(
+    files: &BTreeMap<String, String>,
+    filter: (&str, &[u8]),
+    at: &ObjectKey,
+) -> anyhow::Result<Manifests> {
     let (mut envoy, mut routes, mut certificates) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
     for (name, text) in files {
         match name.as_str() {
@@ -37,33 +43,39 @@ pub fn manifests(files: &BTreeMap<String, String>, at: &ObjectKey) -> anyhow::Re
         .insert(name, text);
     }
     let mut manifests = Manifests::default();
-    for (kind, part, data) in [
-        ("ConfigMap", "envoy", envoy),
-        ("ConfigMap", "routes", routes),
-        ("Secret", "certificates", certificates),
-    ] {
-        if data.is_empty() {
-            continue;
-        }
-        let name = format!("{}-{part}", at.name);
-        let size: usize = data.iter().map(|(name, text)| name.len() + text.len()).sum();
+    let mut add = |kind, part, field, size, data: Value| {
+        let key = ObjectKey::new(&at.namespace, &format!("{}-{part}", at.name));
         if size > LIMIT {
-            manifests.problems.push(too_large(kind, &ObjectKey::new(&at.namespace, &name), size));
+            manifests.problems.push(too_large(kind, &key, size));
         }
-        let object = object(kind, &at.namespace, &name, &data);
-        manifests.files.insert(format!("{}-{part}.yaml", kind.to_lowercase()), yaml(&object)?);
+        let text = yaml(&object(kind, &key, field, data))?;
+        manifests.files.insert(format!("{}-{part}.yaml", kind.to_lowercase()), text);
+        anyhow::Ok(())
+    };
+    for (kind, part, field, data) in [
+        ("ConfigMap", "envoy", "data", envoy),
+        ("ConfigMap", "routes", "data", routes),
+        ("Secret", "certificates", "stringData", certificates),
+    ] {
+        if !data.is_empty() {
+            let size = data.iter().map(|(name, text)| name.len() + text.len()).sum();
+            add(kind, part, field, size, json!(data))?;
+        }
     }
+    // Kubernetes counts the bytes that the text stands for.
+    let (name, bytes) = filter;
+    let data = json!({name: BASE64_STANDARD.encode(bytes)});
+    add("ConfigMap", "filter", "binaryData", name.len() + bytes.len(), data)?;
     Ok(manifests)
 }
 
-fn object(kind: &str, namespace: &str, name: &str, data: &BTreeMap<&String, &String>) -> Value {
-    let field = if kind == "Secret" { "stringData" } else { "data" };
+fn object(kind: &str, key: &ObjectKey, field: &str, data: Value) -> Value {
     json!({
         "apiVersion": "v1",
         "kind": kind,
         "metadata": {
-            "name": name,
-            "namespace": namespace,
+            "name": key.name,
+            "namespace": key.namespace,
             "labels": {"app.kubernetes.io/managed-by": "gatewasm"},
         },
         field: data,

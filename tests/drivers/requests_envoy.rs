@@ -1,0 +1,452 @@
+//! The request table through a real Envoy, and `gatewasm explain` held to what Envoy did.
+//!
+//! One Envoy serves all files at once: the Gateways of each get a namespace of their own. Its access log says which
+//! listener, route and rule took each request.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, anyhow, bail, ensure};
+use gatewasm::model::{self, Model};
+use gatewasm::object::ObjectKey;
+use gatewasm::render::bootstrap::{Address, Addresses};
+use gatewasm::render::{ConfigSource, Settings, files, render};
+use gatewasm_request_table::{Case, Outcome, Table, tables};
+use gatewasm_routing::config::{FilterConfig, Listener, Protocol, VERSION};
+use gatewasm_routing::wire;
+use gatewasm_tests::client::Answer;
+use gatewasm_tests::echo::Echo;
+use gatewasm_tests::exact::{Exact, Sent, Tls};
+use gatewasm_tests::process::Process;
+use gatewasm_tests::tools;
+use serde::Deserialize;
+use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
+
+/// Requests, and processes of `explain`, under way at a time.
+const PARALLEL: usize = 4;
+
+const LIMIT: Duration = Duration::from_secs(30);
+
+/// The way into a Gateway for a case, as a client sees it.
+#[derive(Clone, Debug)]
+struct Entry {
+    gateway: String,
+    port: u16,
+    /// SNI, on HTTPS.
+    server_name: Option<String>,
+}
+
+/// What Envoy did with a request.
+#[derive(Debug)]
+struct Did {
+    outcome: Outcome,
+    /// From the access log.
+    logged: Logged,
+    /// Its connection, open to the end of the test: the log tells requests apart by the client's address.
+    _sent: Sent,
+}
+
+/// A line of Envoy's access log; `null` where nothing was chosen.
+#[derive(Clone, Debug, Deserialize)]
+struct Logged {
+    client: SocketAddr,
+    listener: Option<String>,
+    route: Option<String>,
+    rule: Option<String>,
+}
+
+/// What `gatewasm explain -o json` prints, as a reader of its documentation would take it in.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Explained {
+    decision: ExplainedDecision,
+    listener: Option<String>,
+    route: Option<ExplainedRoute>,
+    rule: Option<usize>,
+    #[serde(rename = "match")]
+    match_index: Option<usize>,
+    backends: Vec<ExplainedBackend>,
+    candidates: Vec<ExplainedCandidate>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ExplainedDecision {
+    #[serde(rename = "type")]
+    kind: String,
+    status: Option<u16>,
+    cluster: Option<String>,
+    because: String,
+}
+
+#[derive(Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ExplainedRoute {
+    kind: String,
+    namespace: String,
+    name: String,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ExplainedBackend {
+    cluster: Option<String>,
+    invalid: Option<String>,
+    weight: u32,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ExplainedCandidate {
+    route: ExplainedRoute,
+    rule: usize,
+    #[serde(rename = "match")]
+    match_index: usize,
+    won: bool,
+    because: String,
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_case_goes_through_envoy_and_explain_agrees() -> Result<()> {
+    let tables = Arc::new(tables().map_err(|fault| anyhow!(fault))?);
+    let folder = tempfile::tempdir()?;
+    let world = Arc::new(World::start(&tables, folder.path()).await?);
+
+    let mut left_out = 0;
+    let mut work = JoinSet::new();
+    let turns = Arc::new(Semaphore::new(PARALLEL));
+    for (number, table) in tables.iter().enumerate() {
+        let config = folder.path().join(format!("{}.json", table.file));
+        std::fs::write(&config, serde_json::to_vec(&table.config)?)?;
+        for (index, case) in table.cases.iter().enumerate() {
+            if let Some(reason) = &case.engine_only {
+                println!("not through Envoy: {}: {}: {reason}", table.file, case.name);
+                left_out += 1;
+                continue;
+            }
+            let (tables, world, turns, config) =
+                (Arc::clone(&tables), Arc::clone(&world), Arc::clone(&turns), config.clone());
+            work.spawn(async move {
+                let _turn = turns.acquire().await;
+                let (table, case) = (&tables[number], &tables[number].cases[index]);
+                let result = run(&world, number, table, case, &config).await;
+                result.map_err(|error| format!("{}: {}: {error:#}", table.file, case.name))
+            });
+        }
+    }
+    let results = work.join_all().await;
+    let ran = results.len();
+    let mut failures: Vec<&String> = results.iter().filter_map(|result| result.as_ref().err()).collect();
+    failures.sort();
+    println!("{ran} cases ran through Envoy and explain, {left_out} are for the engine alone");
+    ensure!(
+        failures.is_empty(),
+        "{} of {ran} failed:\n{}",
+        failures.len(),
+        failures.iter().map(|failure| failure.as_str()).collect::<Vec<_>>().join("\n")
+    );
+    ensure!(ran > 0, "no case ran");
+    Ok(())
+}
+
+async fn run(world: &World, number: usize, table: &Table, case: &Case, config: &Path) -> Result<Did> {
+    let entry = entry(&table.config, &case.entry)?;
+    let did = world.send(number, &entry, case).await.context("Envoy")?;
+    let allowed = case.expect.allowed();
+    ensure!(allowed.contains(&did.outcome), "Envoy: expected one of {allowed:?}, saw {did:?}");
+    let explained = explain(config, &entry, case).await.context("explain")?;
+    agree(number, &did, &explained, case)?;
+    Ok(did)
+}
+
+/// Explained, done and expected: whatever one of them says, the others must not contradict.
+fn agree(number: usize, did: &Did, explained: &Explained, case: &Case) -> Result<()> {
+    let say = |what: &str| anyhow!("{what}: {explained:?} is not what Envoy did: {did:?}");
+    let shares = || explained.backends.iter().filter(|backend| backend.weight > 0);
+    let agrees = match (explained.decision.kind.as_str(), &did.outcome) {
+        ("Respond", Outcome::Status(status)) => explained.decision.status == Some(*status),
+        ("Forward", Outcome::Cluster(cluster)) => {
+            shares().any(|backend| backend.cluster.as_ref() == Some(cluster))
+                && explained.decision.cluster.as_ref().is_none_or(|only| only == cluster)
+        }
+        ("Forward", Outcome::Status(500)) => shares().any(|backend| backend.invalid.is_some()),
+        _ => false,
+    };
+    ensure!(agrees, say("decision"));
+    ensure!(!explained.decision.because.is_empty(), "a decision without a reason: {explained:?}");
+
+    let listener = explained.listener.as_ref().map(|name| prefixed(number, name));
+    ensure!(listener == did.logged.listener, say("listener"));
+    let route = explained.route.as_ref().map(|it| format!("{} {}/{}", it.kind, it.namespace, it.name));
+    ensure!(route == did.logged.route, say("route"));
+    ensure!(explained.rule.map(|rule| rule.to_string()) == did.logged.rule, say("rule"));
+
+    let won: Vec<_> = explained.candidates.iter().filter(|candidate| candidate.won).collect();
+    match (&explained.route, won.as_slice()) {
+        (None, []) => {}
+        (Some(route), [one]) => ensure!(
+            one.route == *route
+                && Some(one.rule) == explained.rule
+                && Some(one.match_index) == explained.match_index,
+            "the candidate that won is not the one that takes the request: {explained:?}"
+        ),
+        _ => bail!("not exactly one candidate won: {explained:?}"),
+    }
+    ensure!(
+        explained.candidates.iter().all(|candidate| !candidate.because.is_empty()),
+        "a candidate without a reason: {explained:?}"
+    );
+
+    let expect = &case.expect;
+    ensure!(expect.listener.is_none() || expect.listener == explained.listener, "listener: {explained:?}");
+    let route = explained.route.as_ref().map(|it| format!("{}/{}", it.namespace, it.name));
+    ensure!(expect.route.is_none() || expect.route == route, "expected {expect:?}: {explained:?}");
+    ensure!(expect.rule.is_none() || expect.rule == explained.rule, "expected {expect:?}: {explained:?}");
+    ensure!(
+        expect.match_index.is_none() || expect.match_index == explained.match_index,
+        "expected {expect:?}: {explained:?}"
+    );
+    Ok(())
+}
+
+/// Asks the binary as a person would: by URL, with what a URL does not say as options.
+async fn explain(config: &Path, entry: &Entry, case: &Case) -> Result<Explained> {
+    let scheme = if entry.server_name.is_some() { "https" } else { "http" };
+    let mut command = tokio::process::Command::new(tools::gatewasm()?);
+    command.args(["explain", "-o", "json", "--gateway", &entry.gateway]).arg("-f").arg(config);
+    if let Some(server_name) = &entry.server_name {
+        command.args(["--sni", server_name]);
+    }
+    let host = &case.request.host;
+    let plain = host.chars().all(|char| char.is_ascii_alphanumeric() || "-.".contains(char));
+    let in_url = if plain && !host.is_empty() {
+        host
+    } else {
+        command.args(["-H", &format!("Host: {host}")]);
+        "host.invalid"
+    };
+    for (name, value) in &case.request.headers {
+        command.args(["-H", &format!("{name}: {value}")]);
+    }
+    let url = format!("{scheme}://{in_url}:{}{}", entry.port, case.request.path);
+    let output = command.arg(&case.request.method).arg(&url).output().await?;
+    ensure!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&output.stderr));
+    serde_json::from_slice(&output.stdout)
+        .with_context(|| format!("{command:?} printed {}", String::from_utf8_lossy(&output.stdout)))
+}
+
+/// Envoy with the Gateways of all files, and its backends.
+struct World {
+    bindings: BTreeMap<(ObjectKey, u16), SocketAddr>,
+    certificate: Certificate,
+    envoy: Process,
+    _echoes: Vec<Echo>,
+}
+
+struct Certificate {
+    chain: String,
+    private_key: String,
+}
+
+impl World {
+    async fn start(tables: &[Table], folder: &Path) -> Result<Self> {
+        let configs = tables.iter().map(|table| &table.config);
+        let names: BTreeSet<&String> = configs
+            .flat_map(|config| &config.listeners)
+            .flat_map(|listener| &listener.routes)
+            .flat_map(|route| &route.rules)
+            .flat_map(|rule| &rule.backends)
+            .filter_map(|backend| backend.cluster.as_ref())
+            .collect();
+        let mut echoes = Vec::new();
+        let mut clusters = BTreeMap::new();
+        for name in names {
+            let echo = Echo::start(name).await?;
+            let endpoint = model::Endpoint { host: echo.address.ip().to_string(), port: echo.address.port() };
+            clusters.insert(name.clone(), model::Cluster { endpoints: BTreeSet::from([endpoint]) });
+            echoes.push(echo);
+        }
+        let certificate = certificate(tables)?;
+        let model = merge(tables, clusters, &certificate);
+
+        let filter_path = folder.join("gatewasm.wasm");
+        std::fs::write(&filter_path, gatewasm::filter_binary::WASM)?;
+        let mut bindings = BTreeMap::new();
+        for (key, gateway) in &model.gateways {
+            for listener in gateway.listeners.values() {
+                bindings.insert((key.clone(), listener.port), tools::free_address()?);
+            }
+        }
+        let source = ConfigSource::Files(folder.to_owned());
+        let settings = Settings { bindings, source, filter_path, access_log: true };
+        let addresses = Addresses {
+            admin: Address::Pipe(folder.join("admin.sock")),
+            probe: Address::Pipe(folder.join("probe.sock")),
+            agent: folder.join("agent.sock"),
+        };
+        for (name, text) in files::files(&render(&model, &settings), &settings, &addresses)? {
+            std::fs::write(folder.join(name), text)?;
+        }
+        let bootstrap = folder.join("bootstrap.yaml");
+        let mut envoy = Process::start(
+            &tools::envoy()?,
+            &[
+                "--config-path",
+                bootstrap.to_str().context("path")?,
+                "--concurrency",
+                "1",
+                "--disable-hot-restart",
+                "--log-level",
+                "warning",
+                // The access log is read while Envoy runs.
+                "--file-flush-interval-msec",
+                "20",
+            ],
+        )?;
+        for address in settings.bindings.values() {
+            wait_for_port(&mut envoy, *address).await?;
+        }
+        Ok(Self { bindings: settings.bindings, certificate, envoy, _echoes: echoes })
+    }
+
+    async fn send(&self, number: usize, entry: &Entry, case: &Case) -> Result<Did> {
+        let key = key(&prefixed(number, &entry.gateway))?;
+        let address = *self.bindings.get(&(key, entry.port)).context("no such port")?;
+        let request = Exact {
+            method: &case.request.method,
+            target: &case.request.path,
+            host: &case.request.host,
+            headers: &case.request.headers,
+        };
+        let tls = entry.server_name.as_ref();
+        let tls = tls.map(|server_name| Tls { server_name, root: &self.certificate.chain });
+        let sent = request.send(address, tls).await?;
+        Ok(Did { outcome: outcome(&sent.answer, case)?, logged: self.logged(sent.from).await?, _sent: sent })
+    }
+
+    /// The line of the access log for the connection from `client`.
+    async fn logged(&self, client: SocketAddr) -> Result<Logged> {
+        let end = Instant::now() + LIMIT;
+        let mark = format!("\"{client}\"");
+        loop {
+            let output = self.envoy.output();
+            if let Some(line) = output.lines().find(|line| line.starts_with('{') && line.contains(&mark)) {
+                let logged: Logged = serde_json::from_str(line).with_context(|| line.to_owned())?;
+                ensure!(logged.client == client, "{line}");
+                return Ok(logged);
+            }
+            ensure!(Instant::now() < end, "no line of the access log for {client} in:\n{output}");
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
+}
+
+/// An answer of 200 is an echo's, which says its name; every other is Envoy's or the filter's.
+fn outcome(answer: &Answer, case: &Case) -> Result<Outcome> {
+    if answer.status != 200 {
+        return Ok(Outcome::Status(answer.status));
+    }
+    let echoed = answer.echoed()?;
+    ensure!(echoed.path == case.request.path, "the path arrived as {:?}", echoed.path);
+    ensure!(echoed.method == case.request.method, "the method arrived as {:?}", echoed.method);
+    let leaked: Vec<_> = echoed.headers.keys().filter(|name| name.starts_with(wire::PREFIX)).collect();
+    ensure!(leaked.is_empty(), "the backend saw {leaked:?}");
+    Ok(Outcome::Cluster(echoed.backend))
+}
+
+/// The Gateways of all files in one model, each file's in namespaces of its own.
+fn merge(tables: &[Table], clusters: BTreeMap<String, model::Cluster>, certificate: &Certificate) -> Model {
+    let secret = ObjectKey::new("infra", "certificate");
+    let mut merged = Model {
+        gateways: BTreeMap::new(),
+        clusters,
+        certificates: BTreeMap::from([(
+            secret.clone(),
+            model::Certificate {
+                chain: certificate.chain.clone(),
+                private_key: certificate.private_key.clone(),
+            },
+        )]),
+        filter_config: FilterConfig { version: VERSION, access_log: true, listeners: Vec::new() },
+    };
+    for (number, table) in tables.iter().enumerate() {
+        for listener in &table.config.listeners {
+            let tls = listener.protocol == Protocol::Https;
+            let served = model::Listener {
+                port: listener.port,
+                protocol: listener.protocol,
+                hostname: listener.hostname.clone(),
+                certificates: tls.then(|| secret.clone()).into_iter().collect(),
+            };
+            let listener = Listener {
+                name: prefixed(number, &listener.name),
+                gateway: prefixed(number, &listener.gateway),
+                ..listener.clone()
+            };
+            let (namespace, name) = listener.gateway.split_once('/').unwrap_or_default();
+            let section = listener.name.rsplit('/').next().unwrap_or_default().to_owned();
+            let gateway = merged
+                .gateways
+                .entry(ObjectKey::new(namespace, name))
+                .or_insert_with(|| model::Gateway { addresses: vec![], listeners: BTreeMap::new() });
+            gateway.listeners.insert(section, served);
+            merged.filter_config.listeners.push(listener);
+        }
+    }
+    merged
+}
+
+/// `infra/web` of the file with this number.
+fn prefixed(number: usize, name: &str) -> String {
+    format!("file-{number}-{name}")
+}
+
+fn key(gateway: &str) -> Result<ObjectKey> {
+    let (namespace, name) = gateway.split_once('/').context("not namespace/name")?;
+    Ok(ObjectKey::new(namespace, name))
+}
+
+/// How a client comes in by the filter chain `entry`.
+fn entry(config: &FilterConfig, entry: &str) -> Result<Entry> {
+    let found = config.listeners.iter().find_map(|listener| {
+        let server_name = match listener.protocol {
+            Protocol::Http if entry == wire::entry_of_port(&listener.gateway, listener.port) => None,
+            Protocol::Https if entry == listener.name => Some(server_name(listener)),
+            _ => return None,
+        };
+        Some(Entry { gateway: listener.gateway.clone(), port: listener.port, server_name })
+    });
+    found.with_context(|| format!("no filter chain has the entry {entry:?}; say so by engineOnly"))
+}
+
+/// A server name that leads to this listener and to no more specific one of a test's config.
+fn server_name(listener: &Listener) -> String {
+    match listener.hostname.as_deref().map(|hostname| (hostname, hostname.strip_prefix('*'))) {
+        None => "for-every-host.invalid".to_owned(),
+        Some((_, Some(suffix))) => format!("for-the-wildcard{suffix}"),
+        Some((hostname, None)) => hostname.to_owned(),
+    }
+}
+
+/// Self-signed, for the server names of all HTTPS listeners.
+fn certificate(tables: &[Table]) -> Result<Certificate> {
+    let listeners = tables.iter().flat_map(|table| &table.config.listeners);
+    let names: BTreeSet<String> =
+        listeners.filter(|it| it.protocol == Protocol::Https).map(server_name).collect();
+    let made = rcgen::generate_simple_self_signed(names.into_iter().collect::<Vec<_>>())?;
+    Ok(Certificate { chain: made.cert.pem(), private_key: made.signing_key.serialize_pem() })
+}
+
+async fn wait_for_port(envoy: &mut Process, address: SocketAddr) -> Result<()> {
+    let end = Instant::now() + LIMIT;
+    while tokio::net::TcpStream::connect(address).await.is_err() {
+        envoy.id().with_context(|| format!("Envoy has ended:\n{}", envoy.output()))?;
+        ensure!(Instant::now() < end, "{address} is not served:\n{}", envoy.output());
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    Ok(())
+}
