@@ -44,7 +44,7 @@ pub fn manifests(
     }
     let mut manifests = Manifests::default();
     let mut add = |kind, part, field, size, data: Value| {
-        let key = ObjectKey::new(&at.namespace, &format!("{}-{part}", at.name));
+        let key = ObjectKey::new(&at.namespace, format!("{}-{part}", at.name));
         if size > LIMIT {
             manifests.problems.push(too_large(kind, &key, size));
         }
