@@ -38,8 +38,6 @@ fn answer(decision: Decision<'_>) -> Answer {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 512, ..ProptestConfig::default() })]
-
     #[test]
     fn the_table_equals_a_naive_reading(config in config(), requests in vec(incoming(), 1..32)) {
         let table = table(&config);

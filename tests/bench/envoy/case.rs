@@ -124,7 +124,7 @@ fn native(files: &mut Files, rules: usize) -> Result<()> {
 /// The filter before the router, its configuration from a file.
 fn wasm(files: &mut Files, folder: &Path) -> Result<()> {
     files.routes["resources"][0]["typed_config"]["config"]["vm_config"]["code"]["local"]["filename"] =
-        json!("gatewasm.wasm");
+        json!("./gatewasm.wasm");
     fs::write(folder.join("routes.yaml"), files.routes.to_string())?;
     let manager = files.connection_manager("http")?;
     let filters = manager["http_filters"].as_array_mut().context("filters")?;
@@ -135,7 +135,7 @@ fn wasm(files: &mut Files, folder: &Path) -> Result<()> {
             "name": "gatewasm",
             "config_discovery": {
                 "type_urls": ["type.googleapis.com/envoy.extensions.filters.http.wasm.v3.Wasm"],
-                "config_source": {"resource_api_version": "V3", "path_config_source": {"path": "routes.yaml"}},
+                "config_source": {"resource_api_version": "V3", "path_config_source": {"path": "./routes.yaml"}},
             },
         }),
     );

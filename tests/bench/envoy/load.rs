@@ -41,7 +41,12 @@ async fn serve(mut stream: TcpStream) -> Result<()> {
 }
 
 /// Sends `requests` over `connections`, evenly to all rules; fails when one is not answered with 200.
-pub(crate) async fn run(address: SocketAddr, rules: usize, connections: usize, requests: usize) -> Result<()> {
+pub(crate) async fn run(
+    address: SocketAddr,
+    rules: usize,
+    connections: usize,
+    requests: usize,
+) -> Result<()> {
     let mut tasks = JoinSet::new();
     for connection in 0..connections {
         tasks.spawn(async move {
