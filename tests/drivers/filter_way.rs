@@ -1,13 +1,19 @@
 //! The Filter way on real Envoy: the files of `envoy/`, the filter, and routes that change, with no controller.
 
 use std::collections::BTreeSet;
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
+use gatewasm::filter_binary::WASM;
 use gatewasm_tests::client::{Request, raw};
 use gatewasm_tests::load::{Load, send};
-use gatewasm_tests::standalone::{Files, Standalone, routes_with, sha256};
+use gatewasm_tests::process::Process;
+use gatewasm_tests::standalone::{Files, Standalone, read, routes_with, sha256};
+use gatewasm_tests::tools;
+use rustix::process::Signal;
 use serde_json::{Value, json};
+use tokio::process::Command;
 
 const FOO: &str = "foo.example.com";
 
@@ -297,4 +303,103 @@ async fn the_access_log_names_listener_route_and_rule() -> Result<()> {
         envoy.envoy.wait_for_output(line, Duration::from_secs(20)).await?;
     }
     Ok(())
+}
+
+/// The one line of the README, on its own ports: 8080, 8081 and 9901 must be free.
+#[tokio::test]
+async fn func_e_runs_the_bootstrap_as_it_stands() -> Result<()> {
+    let repository = tools::repository();
+    let wasm = repository.join("envoy/gatewasm.wasm");
+    // Written whole before Envoy may see it, as `gatewasm filter -o` would.
+    let written = tempfile::NamedTempFile::new_in(repository.join("envoy"))?;
+    std::fs::write(written.path(), WASM)?;
+    written.persist(&wasm)?;
+
+    let home = tempfile::tempdir()?;
+    let mut command = Command::new(tools::func_e()?);
+    command.args(["run", "-c", "envoy/bootstrap.yaml"]).current_dir(repository);
+    command.env("ENVOY_PATH", std::fs::canonicalize(tools::envoy()?)?).env("FUNC_E_HOME", home.path());
+    let mut func_e = Process::spawn(command)?;
+    func_e.wait_for_output("starting main dispatch loop", Duration::from_secs(60)).await?;
+    let address = SocketAddr::from(([127, 0, 0, 1], 8080));
+    // There need not be backends on the example's ports; 500 would mean that there is no filter or no cluster.
+    let routed = foo().send(address).await?.status;
+    assert!([200, 503].contains(&routed), "{routed}");
+    assert_eq!(Request::get(FOO, "/").send(address).await?.text(), "no route matches\n");
+    let probe = Request::get("probe", "/").send(SocketAddr::from(([127, 0, 0, 1], 8081))).await?;
+    assert!(probe.text().contains(&sha256(Files::read()?.config()?.as_bytes())), "{}", probe.text());
+    func_e.signal(Signal::TERM)?;
+    func_e.wait(Duration::from_secs(20)).await?;
+    Ok(())
+}
+
+/// The file of `envoy/` and the one in the ConfigMap of `manifests/examples/standalone/`.
+#[tokio::test]
+async fn envoy_finds_both_bootstraps_valid() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    std::fs::create_dir_all(folder.path().join("etc/gatewasm/routes"))?;
+    std::fs::write(folder.path().join("etc/gatewasm/routes/routes.yaml"), example("routes.yaml")?)?;
+    // Envoy wants the file of a subscription to exist.
+    let mounted = example("bootstrap.yaml")?.replace("/etc/gatewasm", "etc/gatewasm");
+    let own = std::fs::read_to_string(tools::repository().join("envoy/bootstrap.yaml"))?;
+    for (name, text, at) in [("own.yaml", own, tools::repository()), ("mounted.yaml", mounted, folder.path())]
+    {
+        let file = folder.path().join(name);
+        std::fs::write(&file, text)?;
+        let mut command = Command::new(tools::envoy()?);
+        command.current_dir(at).args(["--mode", "validate", "-c"]).arg(&file);
+        let output = command.output().await?;
+        assert!(output.status.success(), "{name}: {}", String::from_utf8_lossy(&output.stderr));
+    }
+    Ok(())
+}
+
+/// A VM that trapped must come back, and below 2 ms of `base_interval` Envoy itself crashes at its first reload.
+#[test]
+fn a_lost_vm_is_reloaded_after_a_while() -> Result<()> {
+    let mounted: Value = serde_saphyr::from_str(&example("routes.yaml")?)?;
+    for routes in [Files::read()?.routes, mounted] {
+        let plugin = &routes["resources"][0]["typed_config"]["config"];
+        assert_eq!(plugin["failure_policy"], "FAIL_RELOAD");
+        assert_eq!(plugin["reload_config"]["backoff"]["base_interval"], "0.05s");
+    }
+    Ok(())
+}
+
+/// The standalone example serves the same routes by the same rules of trust; what differs is where files and backends
+/// are.
+#[test]
+fn the_standalone_example_is_the_same_configuration() -> Result<()> {
+    let files = Files::read()?;
+    let mut routes: Value = serde_saphyr::from_str(&example("routes.yaml")?)?;
+    let wasm = |routes: &Value| {
+        routes["resources"][0]["typed_config"]["config"]["vm_config"]["code"]["local"].clone()
+    };
+    assert_eq!(wasm(&routes), json!({"filename": "/etc/gatewasm/wasm/gatewasm.wasm"}));
+    routes["resources"][0]["typed_config"]["config"]["vm_config"]["code"]["local"] = wasm(&files.routes);
+    assert_eq!(routes, files.routes);
+
+    let bootstrap: Value = serde_saphyr::from_str(&example("bootstrap.yaml")?)?;
+    let mut mounted = Files { bootstrap, routes };
+    let mut own = files;
+    for files in [&mut mounted, &mut own] {
+        for listener in ["http", "probe"] {
+            files.listener(listener)?["address"] = Value::Null;
+            files.connection_manager(listener)?["http_filters"][0]["config_discovery"]["config_source"]["path_config_source"] =
+                Value::Null;
+        }
+        for cluster in files.bootstrap["static_resources"]["clusters"].as_array_mut().context("clusters")? {
+            for field in ["type", "dns_lookup_family", "load_assignment"] {
+                cluster.as_object_mut().context("cluster")?.remove(field);
+            }
+        }
+    }
+    assert_eq!(mounted.bootstrap, own.bootstrap);
+    Ok(())
+}
+
+/// The one file in a ConfigMap of the standalone example.
+fn example(name: &str) -> Result<String> {
+    let manifest = read(&tools::repository().join("manifests/examples/standalone").join(name))?;
+    Ok(manifest["data"][name].as_str().with_context(|| format!("no {name} in the ConfigMap"))?.to_owned())
 }

@@ -4,9 +4,7 @@
 //! have the same listener options; the figure is utime + stime of the process divided by the requests of a turn, the
 //! median over the rounds. Absolute figures are of the machine, ratios within one run can be compared.
 
-#[path = "envoy/case.rs"]
 mod case;
-#[path = "envoy/load.rs"]
 mod load;
 
 use std::fs;
