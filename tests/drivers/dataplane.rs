@@ -2,7 +2,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
-use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
@@ -14,10 +13,10 @@ use gatewasm::object::ObjectKey;
 use gatewasm::render::bootstrap::{Address, Addresses, bootstrap};
 use gatewasm::render::{ConfigSource, Settings, render, yaml};
 use gatewasm::xds::agent::{Agent, Outcome, State, Target};
+use gatewasm::xds::kind::Kind;
 use gatewasm_routing::config::{self, FilterConfig, Protocol};
 use gatewasm_tests::client::Request;
 use gatewasm_tests::echo::Echo;
-use gatewasm_tests::load::Load;
 use gatewasm_tests::tools;
 use tempfile::TempDir;
 
@@ -25,11 +24,11 @@ const LIMIT: Duration = Duration::from_secs(30);
 
 /// An Envoy with its agent, and what they are told.
 struct Rig {
-    folder: TempDir,
+    envoy: Supervisor,
+    agent: Agent,
     target: Target,
     settings: Settings,
-    agent: Agent,
-    envoy: Supervisor,
+    _folder: TempDir,
 }
 
 impl Rig {
@@ -57,7 +56,7 @@ impl Rig {
         let agent = Agent::with_linger(&target, Duration::from_secs(1))?;
         let launch = Launch { binary: tools::envoy()?, bootstrap: path, workers: 2 };
         let envoy = Supervisor::start(launch, Admin::new(&target.admin)).await?;
-        Ok(Self { folder, target, settings, agent, envoy })
+        Ok(Self { _folder: folder, target, settings, agent, envoy })
     }
 
     async fn apply(&mut self, model: &Model) -> Result<Outcome> {
@@ -76,8 +75,8 @@ impl Rig {
         Ok(address)
     }
 
-    fn admin(&self) -> Admin {
-        Admin::new(&self.target.admin)
+    async fn clusters(&self) -> Result<u64> {
+        Admin::new(&self.target.admin).sum("cluster_manager.active_clusters").await
     }
 }
 
@@ -139,5 +138,104 @@ async fn a_model_becomes_live() -> Result<()> {
     let same = rig.apply(&model("foo-ns/two/80", &[two.address])).await?;
     assert_eq!(same.state, State::Unchanged);
     assert!(rig.envoy.drain(LIMIT).await);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_response_may_take_longer_than_envoys_default_timeout() -> Result<()> {
+    let mut rig = Rig::start().await?;
+    let address = rig.bind("infra/web", 80)?;
+    let one = Echo::start("one").await?;
+    rig.live(&model("foo-ns/one/80", &[one.address])).await?;
+    // Envoy's own route timeout is 15 s.
+    let answer = Request::get("foo.example.com", "/x?delay=17000").send(address).await?;
+    assert_eq!(answer.status, 200);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_cluster_that_nothing_names_any_more_lingers_and_goes() -> Result<()> {
+    let mut rig = Rig::start().await?;
+    rig.bind("infra/web", 80)?;
+    let one = Echo::start("one").await?;
+    rig.live(&model("foo-ns/one/80", &[one.address])).await?;
+    let fixed = rig.clusters().await? - 1;
+    assert_eq!(rig.agent.next_sweep(), None);
+    rig.live(&model("foo-ns/two/80", &[one.address])).await?;
+    assert_eq!(rig.clusters().await?, fixed + 2);
+    let due = rig.agent.next_sweep().context("nothing lingers")?;
+
+    // One that comes back is not swept.
+    rig.live(&model("foo-ns/one/80", &[one.address])).await?;
+    tokio::time::sleep_until(due).await;
+    rig.agent.sweep();
+    assert_eq!(rig.clusters().await?, fixed + 2);
+
+    tokio::time::sleep_until(rig.agent.next_sweep().context("nothing lingers")?).await;
+    rig.agent.sweep();
+    let end = tokio::time::Instant::now() + LIMIT;
+    while rig.clusters().await? != fixed + 1 {
+        ensure!(tokio::time::Instant::now() < end, "the cluster is still there");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    assert_eq!(rig.agent.next_sweep(), None);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_listener_that_envoy_refuses_leaves_the_others_in_effect() -> Result<()> {
+    let mut rig = Rig::start().await?;
+    let address = rig.bind("infra/web", 80)?;
+    let one = Echo::start("one").await?;
+    rig.live(&model("foo-ns/one/80", &[one.address])).await?;
+
+    let used = tokio::net::TcpListener::bind((std::net::Ipv4Addr::LOCALHOST, 0)).await?;
+    rig.settings.bindings.insert((key("infra/web"), 81), used.local_addr()?);
+    let mut both = model("foo-ns/one/80", &[one.address]);
+    let listeners = &mut both.gateways.get_mut(&key("infra/web")).context("Gateway")?.listeners;
+    listeners.insert("more".into(), Listener { port: 81, ..listeners["http"].clone() });
+    let outcome = rig.apply(&both).await?;
+    let [(Kind::Listener, message)] = outcome.refusals.as_slice() else { anyhow::bail!("{outcome:?}") };
+    assert!(message.contains("infra/web:81"), "{message}");
+    assert_eq!(outcome.state, State::Live);
+    assert_eq!(Request::get("foo.example.com", "/").send(address).await?.status, 200);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_filter_config_that_the_filter_refuses_leaves_the_old_one_in_effect() -> Result<()> {
+    let mut rig = Rig::start().await?;
+    let address = rig.bind("infra/web", 80)?;
+    let (one, two) = (Echo::start("one").await?, Echo::start("two").await?);
+    rig.live(&model("foo-ns/one/80", &[one.address])).await?;
+
+    let mut bad = model("foo-ns/two/80", &[two.address]);
+    bad.filter_config.version = 2;
+    for _ in 0..2 {
+        let outcome = rig.apply(&bad).await?;
+        let [(Kind::Extension, message)] = outcome.refusals.as_slice() else { anyhow::bail!("{outcome:?}") };
+        assert!(message.contains("gatewasm"), "{message}");
+        let answer = Request::get("foo.example.com", "/").send(address).await?;
+        assert_eq!(answer.echoed()?.backend, "one");
+    }
+    // Envoy remembers a refused configuration, and would refuse a new listener for it.
+    rig.bind("infra/web", 81)?;
+    let mut good = model("foo-ns/two/80", &[two.address]);
+    let listeners = &mut good.gateways.get_mut(&key("infra/web")).context("Gateway")?.listeners;
+    listeners.insert("more".into(), Listener { port: 81, ..listeners["http"].clone() });
+    rig.live(&good).await?;
+    let answer = Request::get("foo.example.com", "/").send(address).await?;
+    assert_eq!(answer.echoed()?.backend, "two");
+    Ok(())
+}
+
+#[tokio::test]
+async fn an_unknown_cluster_answers_500() -> Result<()> {
+    let mut rig = Rig::start().await?;
+    let address = rig.bind("infra/web", 80)?;
+    let mut without = model("foo-ns/one/80", &[]);
+    without.clusters.clear();
+    rig.live(&without).await?;
+    assert_eq!(Request::get("foo.example.com", "/").send(address).await?.status, 500);
     Ok(())
 }

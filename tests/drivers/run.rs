@@ -309,6 +309,15 @@ async fn certificates_are_chosen_by_server_name_and_renewed_in_place() -> Result
     running.until("renewed", async || Ok(ask(names[0], &root).await?.status == 200)).await?;
     assert_eq!(ask(names[1], &root_b).await?.status, 200);
 
+    // Two certificates of one listener, by server name.
+    let both = [class(), gateway("web", &[https("all", port, "*.example.com", &["a", "b"])])];
+    running.write("gateway.yaml", &both)?;
+    running.until("in the ready file", async || running.address("infra/web", "all").map(|_| true)).await?;
+    assert_eq!(ask(names[0], &root).await?.status, 200);
+    assert_eq!(ask(names[1], &root_b).await?.status, 200);
+    running.write("gateway.yaml", &[class(), gateway("web", &listeners)])?;
+    running.until("in the ready file", async || running.address("infra/web", "b").map(|_| true)).await?;
+
     // A certificate that is none costs its listener alone.
     let (mut broken, _) = certificate(folder.path(), "a", names[0])?;
     broken["stringData"]["tls.crt"] = json!("nonsense");
