@@ -1,7 +1,7 @@
 //! From the model to a real Envoy: what `render` writes is what Envoy takes, and what `xds` calls live is live.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
@@ -15,10 +15,13 @@ use gatewasm::render::{ConfigSource, Settings, render, yaml};
 use gatewasm::xds::agent::{Agent, Outcome, State, Target};
 use gatewasm::xds::kind::Kind;
 use gatewasm_routing::config::{self, FilterConfig, Protocol};
+use gatewasm_routing::wire;
 use gatewasm_tests::client::Request;
 use gatewasm_tests::echo::Echo;
 use gatewasm_tests::tools;
 use tempfile::TempDir;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
 
 const LIMIT: Duration = Duration::from_secs(30);
 
@@ -189,7 +192,7 @@ async fn a_listener_that_envoy_refuses_leaves_the_others_in_effect() -> Result<(
     let one = Echo::start("one").await?;
     rig.live(&model("foo-ns/one/80", &[one.address])).await?;
 
-    let used = tokio::net::TcpListener::bind((std::net::Ipv4Addr::LOCALHOST, 0)).await?;
+    let used = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
     rig.settings.bindings.insert((key("infra/web"), 81), used.local_addr()?);
     let mut both = model("foo-ns/one/80", &[one.address]);
     let listeners = &mut both.gateways.get_mut(&key("infra/web")).context("Gateway")?.listeners;
@@ -237,5 +240,85 @@ async fn an_unknown_cluster_answers_500() -> Result<()> {
     without.clusters.clear();
     rig.live(&without).await?;
     assert_eq!(Request::get("foo.example.com", "/").send(address).await?.status, 500);
+    Ok(())
+}
+
+/// A client cannot name a policy, and so far the filter names none. So the rule that strips the header is taken out
+/// of the listener here, and the client plays the filter.
+#[tokio::test]
+async fn an_unknown_policy_answers_500_and_is_never_served_without_it() -> Result<()> {
+    let mut rig = Rig::start().await?;
+    let address = rig.bind("infra/web", 80)?;
+    let one = Echo::start("one").await?;
+    let mut resources = render(&model("foo-ns/one/80", &[one.address]), &rig.settings);
+    let listener = resources.listeners.get_mut("infra/web:80").context("listener")?;
+    let stripped = listener
+        .pointer_mut(
+            "/filter_chains/0/filters/0/typed_config/early_header_mutation_extensions/0/typed_config/mutations/0/remove_on_match/key_matcher/prefix",
+        )
+        .context("the rule that strips")?;
+    assert_eq!(*stripped, wire::PREFIX);
+    *stripped = "x-gw-nothing".into();
+    let outcome = rig.agent.apply(&resources, LIMIT).await?;
+    assert_eq!(outcome.state, State::Live);
+    let request = Request::get("foo.example.com", "/");
+    assert_eq!(request.send(address).await?.status, 200);
+    assert_eq!(request.clone().header(wire::POLICY, "p-unknown").send(address).await?.status, 500);
+    let known = request.header(wire::POLICY, "none").send(address).await?;
+    assert_eq!(known.status, 200);
+    assert!(!known.echoed()?.headers.contains_key(wire::POLICY));
+    Ok(())
+}
+
+/// Accepts one connection, switches protocols, and sends back every byte.
+async fn web_socket(listener: TcpListener) -> Result<()> {
+    let (mut stream, _) = listener.accept().await?;
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        head.push(stream.read_u8().await?);
+    }
+    stream
+        .write_all(b"HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\n")
+        .await?;
+    loop {
+        let byte = stream.read_u8().await?;
+        stream.write_u8(byte).await?;
+    }
+}
+
+#[tokio::test]
+async fn web_sockets_pass_and_outlive_changes() -> Result<()> {
+    let mut rig = Rig::start().await?;
+    let address = rig.bind("infra/web", 80)?;
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
+    let backend = listener.local_addr()?;
+    tokio::spawn(web_socket(listener));
+    rig.live(&model("foo-ns/one/80", &[backend])).await?;
+
+    let mut stream = TcpStream::connect(address).await?;
+    let request =
+        "GET /chat HTTP/1.1\r\nhost: foo.example.com\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\n";
+    stream.write_all(request.as_bytes()).await?;
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        head.push(tokio::time::timeout(LIMIT, stream.read_u8()).await??);
+    }
+    assert!(head.starts_with(b"HTTP/1.1 101 "), "{}", String::from_utf8_lossy(&head));
+    for change in 0..3 {
+        stream.write_u8(change).await?;
+        assert_eq!(tokio::time::timeout(LIMIT, stream.read_u8()).await??, change);
+        rig.live(&model(&format!("foo-ns/other-{change}/80"), &[backend])).await?;
+    }
+    // The cluster that it goes through is removed.
+    let clusters = rig.clusters().await?;
+    while let Some(due) = rig.agent.next_sweep() {
+        tokio::time::sleep_until(due).await;
+        rig.agent.sweep();
+    }
+    while rig.clusters().await? != clusters - 3 {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    stream.write_u8(9).await?;
+    assert_eq!(tokio::time::timeout(LIMIT, stream.read_u8()).await??, 9);
     Ok(())
 }
