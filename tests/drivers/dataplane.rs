@@ -11,6 +11,7 @@ use gatewasm::envoy::supervisor::Supervisor;
 use gatewasm::model::{Cluster, Endpoint, Gateway, Listener, Model};
 use gatewasm::object::ObjectKey;
 use gatewasm::render::bootstrap::{Address, Addresses, bootstrap};
+use gatewasm::render::files::files;
 use gatewasm::render::{ConfigSource, Settings, render, yaml};
 use gatewasm::xds::agent::{Agent, Outcome, State, Target};
 use gatewasm::xds::kind::Kind;
@@ -19,6 +20,7 @@ use gatewasm_routing::wire;
 use gatewasm_tests::client::Request;
 use gatewasm_tests::echo::Echo;
 use gatewasm_tests::tools;
+use gatewasm_tests::validate::validate;
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -320,5 +322,75 @@ async fn web_sockets_pass_and_outlive_changes() -> Result<()> {
     }
     stream.write_u8(9).await?;
     assert_eq!(tokio::time::timeout(LIMIT, stream.read_u8()).await??, 9);
+    Ok(())
+}
+
+#[test]
+fn what_is_rendered_is_valid_and_what_is_not_is_noticed() -> Result<()> {
+    let mut valid = model("foo-ns/one/80", &["127.0.0.1:8080".parse()?]);
+    let named = Endpoint { host: "localhost".into(), port: 80 };
+    valid.clusters.insert("a/named/80".into(), Cluster { endpoints: [named.clone()].into() });
+    let other = Endpoint { host: "127.0.0.2".into(), port: 80 };
+    valid.clusters.insert("a/mixed/80".into(), Cluster { endpoints: [named, other].into() });
+    valid.clusters.insert("a/none/80".into(), Cluster::default());
+    validate(&valid)?;
+    valid.clusters.insert(String::new(), Cluster::default());
+    assert!(validate(&valid).is_err());
+    Ok(())
+}
+
+#[tokio::test]
+async fn rendered_files_run_without_us_and_are_followed() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let at = |name: &str| folder.path().join(name);
+    std::fs::write(at("gatewasm.wasm"), gatewasm::filter_binary::WASM)?;
+    let address = tools::free_address()?;
+    let settings = Settings {
+        bindings: BTreeMap::from([((key("infra/web"), 80), address)]),
+        source: ConfigSource::Files(folder.path().to_owned()),
+        filter_path: at("gatewasm.wasm"),
+        access_log: false,
+    };
+    let addresses = Addresses {
+        admin: Address::Pipe(at("admin.sock")),
+        probe: Address::Pipe(at("probe.sock")),
+        agent: at("agent.sock"),
+    };
+    let (one, two) = (Echo::start("one").await?, Echo::start("two").await?);
+    // Both clusters from the beginning; only the route changes.
+    let model = |cluster: &str| {
+        let mut all = model(cluster, &[one.address]);
+        all.clusters.extend(model("foo-ns/one/80", &[one.address]).clusters);
+        all.clusters.extend(model("foo-ns/two/80", &[two.address]).clusters);
+        all
+    };
+    let write = |cluster: &str, only: Option<&str>| -> Result<()> {
+        let resources = render(&model(cluster), &settings);
+        for (name, text) in files(&resources, &settings, &addresses)? {
+            if only.is_none_or(|only| only == name) {
+                std::fs::write(at("new"), text)?;
+                std::fs::rename(at("new"), at(&name))?;
+            }
+        }
+        Ok(())
+    };
+    write("foo-ns/one/80", None)?;
+    let launch = Launch { binary: tools::envoy()?, bootstrap: at("bootstrap.yaml"), workers: 1 };
+    let envoy = Supervisor::start(launch, Admin::new(at("admin.sock"))).await?;
+    let answers = async |wanted: &str| -> Result<()> {
+        let end = tokio::time::Instant::now() + LIMIT;
+        loop {
+            let answer = Request::get("foo.example.com", "/").send(address).await;
+            if answer.as_ref().is_ok_and(|it| it.echoed().is_ok_and(|it| it.backend == wanted)) {
+                return Ok(());
+            }
+            ensure!(tokio::time::Instant::now() < end, "not answered by {wanted}: {answer:?}");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    answers("one").await?;
+    write("foo-ns/two/80", Some("routes.yaml"))?;
+    answers("two").await?;
+    assert!(envoy.drain(LIMIT).await);
     Ok(())
 }
