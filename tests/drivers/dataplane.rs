@@ -1,8 +1,7 @@
 //! From the model to a real Envoy: what `render` writes is what Envoy takes, and what `xds` calls live is live.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::SocketAddr;
-use std::path::Path;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
@@ -12,24 +11,29 @@ use gatewasm::envoy::supervisor::Supervisor;
 use gatewasm::model::{Cluster, Endpoint, Gateway, Listener, Model};
 use gatewasm::object::ObjectKey;
 use gatewasm::render::bootstrap::{Address, Addresses, bootstrap};
+use gatewasm::render::files::files;
 use gatewasm::render::{ConfigSource, Settings, render, yaml};
 use gatewasm::xds::agent::{Agent, Outcome, State, Target};
+use gatewasm::xds::kind::Kind;
 use gatewasm_routing::config::{self, FilterConfig, Protocol};
+use gatewasm_routing::wire;
 use gatewasm_tests::client::Request;
 use gatewasm_tests::echo::Echo;
-use gatewasm_tests::load::Load;
 use gatewasm_tests::tools;
+use gatewasm_tests::validate::validate;
 use tempfile::TempDir;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
 
 const LIMIT: Duration = Duration::from_secs(30);
 
 /// An Envoy with its agent, and what they are told.
 struct Rig {
-    folder: TempDir,
+    envoy: Supervisor,
+    agent: Agent,
     target: Target,
     settings: Settings,
-    agent: Agent,
-    envoy: Supervisor,
+    _folder: TempDir,
 }
 
 impl Rig {
@@ -57,7 +61,7 @@ impl Rig {
         let agent = Agent::with_linger(&target, Duration::from_secs(1))?;
         let launch = Launch { binary: tools::envoy()?, bootstrap: path, workers: 2 };
         let envoy = Supervisor::start(launch, Admin::new(&target.admin)).await?;
-        Ok(Self { folder, target, settings, agent, envoy })
+        Ok(Self { _folder: folder, target, settings, agent, envoy })
     }
 
     async fn apply(&mut self, model: &Model) -> Result<Outcome> {
@@ -76,8 +80,8 @@ impl Rig {
         Ok(address)
     }
 
-    fn admin(&self) -> Admin {
-        Admin::new(&self.target.admin)
+    async fn clusters(&self) -> Result<u64> {
+        Admin::new(&self.target.admin).sum("cluster_manager.active_clusters").await
     }
 }
 
@@ -139,5 +143,254 @@ async fn a_model_becomes_live() -> Result<()> {
     let same = rig.apply(&model("foo-ns/two/80", &[two.address])).await?;
     assert_eq!(same.state, State::Unchanged);
     assert!(rig.envoy.drain(LIMIT).await);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_response_may_take_longer_than_envoys_default_timeout() -> Result<()> {
+    let mut rig = Rig::start().await?;
+    let address = rig.bind("infra/web", 80)?;
+    let one = Echo::start("one").await?;
+    rig.live(&model("foo-ns/one/80", &[one.address])).await?;
+    // Envoy's own route timeout is 15 s.
+    let answer = Request::get("foo.example.com", "/x?delay=17000").send(address).await?;
+    assert_eq!(answer.status, 200);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_cluster_that_nothing_names_any_more_lingers_and_goes() -> Result<()> {
+    let mut rig = Rig::start().await?;
+    rig.bind("infra/web", 80)?;
+    let one = Echo::start("one").await?;
+    rig.live(&model("foo-ns/one/80", &[one.address])).await?;
+    let fixed = rig.clusters().await? - 1;
+    assert_eq!(rig.agent.next_sweep(), None);
+    rig.live(&model("foo-ns/two/80", &[one.address])).await?;
+    assert_eq!(rig.clusters().await?, fixed + 2);
+    let due = rig.agent.next_sweep().context("nothing lingers")?;
+
+    // One that comes back is not swept.
+    rig.live(&model("foo-ns/one/80", &[one.address])).await?;
+    tokio::time::sleep_until(due).await;
+    rig.agent.sweep();
+    assert_eq!(rig.clusters().await?, fixed + 2);
+
+    tokio::time::sleep_until(rig.agent.next_sweep().context("nothing lingers")?).await;
+    rig.agent.sweep();
+    let end = tokio::time::Instant::now() + LIMIT;
+    while rig.clusters().await? != fixed + 1 {
+        ensure!(tokio::time::Instant::now() < end, "the cluster is still there");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    assert_eq!(rig.agent.next_sweep(), None);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_listener_that_envoy_refuses_leaves_the_others_in_effect() -> Result<()> {
+    let mut rig = Rig::start().await?;
+    let address = rig.bind("infra/web", 80)?;
+    let one = Echo::start("one").await?;
+    rig.live(&model("foo-ns/one/80", &[one.address])).await?;
+
+    let used = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
+    rig.settings.bindings.insert((key("infra/web"), 81), used.local_addr()?);
+    let mut both = model("foo-ns/one/80", &[one.address]);
+    let listeners = &mut both.gateways.get_mut(&key("infra/web")).context("Gateway")?.listeners;
+    listeners.insert("more".into(), Listener { port: 81, ..listeners["http"].clone() });
+    let outcome = rig.apply(&both).await?;
+    let [(Kind::Listener, message)] = outcome.refusals.as_slice() else { anyhow::bail!("{outcome:?}") };
+    assert!(message.contains("infra/web:81"), "{message}");
+    assert_eq!(outcome.state, State::Live);
+    assert_eq!(Request::get("foo.example.com", "/").send(address).await?.status, 200);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_filter_config_that_the_filter_refuses_leaves_the_old_one_in_effect() -> Result<()> {
+    let mut rig = Rig::start().await?;
+    let address = rig.bind("infra/web", 80)?;
+    let (one, two) = (Echo::start("one").await?, Echo::start("two").await?);
+    rig.live(&model("foo-ns/one/80", &[one.address])).await?;
+
+    let mut bad = model("foo-ns/two/80", &[two.address]);
+    bad.filter_config.version = 2;
+    for _ in 0..2 {
+        let outcome = rig.apply(&bad).await?;
+        let [(Kind::Extension, message)] = outcome.refusals.as_slice() else { anyhow::bail!("{outcome:?}") };
+        assert!(message.contains("gatewasm"), "{message}");
+        let answer = Request::get("foo.example.com", "/").send(address).await?;
+        assert_eq!(answer.echoed()?.backend, "one");
+    }
+    // Envoy remembers a refused configuration, and would refuse a new listener for it.
+    rig.bind("infra/web", 81)?;
+    let mut good = model("foo-ns/two/80", &[two.address]);
+    let listeners = &mut good.gateways.get_mut(&key("infra/web")).context("Gateway")?.listeners;
+    listeners.insert("more".into(), Listener { port: 81, ..listeners["http"].clone() });
+    rig.live(&good).await?;
+    let answer = Request::get("foo.example.com", "/").send(address).await?;
+    assert_eq!(answer.echoed()?.backend, "two");
+    Ok(())
+}
+
+#[tokio::test]
+async fn an_unknown_cluster_answers_500() -> Result<()> {
+    let mut rig = Rig::start().await?;
+    let address = rig.bind("infra/web", 80)?;
+    let mut without = model("foo-ns/one/80", &[]);
+    without.clusters.clear();
+    rig.live(&without).await?;
+    assert_eq!(Request::get("foo.example.com", "/").send(address).await?.status, 500);
+    Ok(())
+}
+
+/// A client cannot name a policy, and so far the filter names none. So the rule that strips the header is taken out
+/// of the listener here, and the client plays the filter.
+#[tokio::test]
+async fn an_unknown_policy_answers_500_and_is_never_served_without_it() -> Result<()> {
+    let mut rig = Rig::start().await?;
+    let address = rig.bind("infra/web", 80)?;
+    let one = Echo::start("one").await?;
+    let mut resources = render(&model("foo-ns/one/80", &[one.address]), &rig.settings);
+    let listener = resources.listeners.get_mut("infra/web:80").context("listener")?;
+    let stripped = listener
+        .pointer_mut(
+            "/filter_chains/0/filters/0/typed_config/early_header_mutation_extensions/0/typed_config/mutations/0/remove_on_match/key_matcher/prefix",
+        )
+        .context("the rule that strips")?;
+    assert_eq!(*stripped, wire::PREFIX);
+    *stripped = "x-gw-nothing".into();
+    let outcome = rig.agent.apply(&resources, LIMIT).await?;
+    assert_eq!(outcome.state, State::Live);
+    let request = Request::get("foo.example.com", "/");
+    assert_eq!(request.send(address).await?.status, 200);
+    assert_eq!(request.clone().header(wire::POLICY, "p-unknown").send(address).await?.status, 500);
+    let known = request.header(wire::POLICY, "none").send(address).await?;
+    assert_eq!(known.status, 200);
+    assert!(!known.echoed()?.headers.contains_key(wire::POLICY));
+    Ok(())
+}
+
+/// Accepts one connection, switches protocols, and sends back every byte.
+async fn web_socket(listener: TcpListener) -> Result<()> {
+    let (mut stream, _) = listener.accept().await?;
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        head.push(stream.read_u8().await?);
+    }
+    stream
+        .write_all(b"HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\n")
+        .await?;
+    loop {
+        let byte = stream.read_u8().await?;
+        stream.write_u8(byte).await?;
+    }
+}
+
+#[tokio::test]
+async fn web_sockets_pass_and_outlive_changes() -> Result<()> {
+    let mut rig = Rig::start().await?;
+    let address = rig.bind("infra/web", 80)?;
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
+    let backend = listener.local_addr()?;
+    tokio::spawn(web_socket(listener));
+    rig.live(&model("foo-ns/one/80", &[backend])).await?;
+
+    let mut stream = TcpStream::connect(address).await?;
+    let request =
+        "GET /chat HTTP/1.1\r\nhost: foo.example.com\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\n";
+    stream.write_all(request.as_bytes()).await?;
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        head.push(tokio::time::timeout(LIMIT, stream.read_u8()).await??);
+    }
+    assert!(head.starts_with(b"HTTP/1.1 101 "), "{}", String::from_utf8_lossy(&head));
+    for change in 0..3 {
+        stream.write_u8(change).await?;
+        assert_eq!(tokio::time::timeout(LIMIT, stream.read_u8()).await??, change);
+        rig.live(&model(&format!("foo-ns/other-{change}/80"), &[backend])).await?;
+    }
+    // The cluster that it goes through is removed.
+    let clusters = rig.clusters().await?;
+    while let Some(due) = rig.agent.next_sweep() {
+        tokio::time::sleep_until(due).await;
+        rig.agent.sweep();
+    }
+    while rig.clusters().await? != clusters - 3 {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    stream.write_u8(9).await?;
+    assert_eq!(tokio::time::timeout(LIMIT, stream.read_u8()).await??, 9);
+    Ok(())
+}
+
+#[test]
+fn what_is_rendered_is_valid_and_what_is_not_is_noticed() -> Result<()> {
+    let mut valid = model("foo-ns/one/80", &["127.0.0.1:8080".parse()?]);
+    let named = Endpoint { host: "localhost".into(), port: 80 };
+    valid.clusters.insert("a/named/80".into(), Cluster { endpoints: [named.clone()].into() });
+    let other = Endpoint { host: "127.0.0.2".into(), port: 80 };
+    valid.clusters.insert("a/mixed/80".into(), Cluster { endpoints: [named, other].into() });
+    valid.clusters.insert("a/none/80".into(), Cluster::default());
+    validate(&valid)?;
+    valid.clusters.insert(String::new(), Cluster::default());
+    assert!(validate(&valid).is_err());
+    Ok(())
+}
+
+#[tokio::test]
+async fn rendered_files_run_without_us_and_are_followed() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let at = |name: &str| folder.path().join(name);
+    std::fs::write(at("gatewasm.wasm"), gatewasm::filter_binary::WASM)?;
+    let address = tools::free_address()?;
+    let settings = Settings {
+        bindings: BTreeMap::from([((key("infra/web"), 80), address)]),
+        source: ConfigSource::Files(folder.path().to_owned()),
+        filter_path: at("gatewasm.wasm"),
+        access_log: false,
+    };
+    let addresses = Addresses {
+        admin: Address::Pipe(at("admin.sock")),
+        probe: Address::Pipe(at("probe.sock")),
+        agent: at("agent.sock"),
+    };
+    let (one, two) = (Echo::start("one").await?, Echo::start("two").await?);
+    // Both clusters from the beginning; only the route changes.
+    let model = |cluster: &str| {
+        let mut all = model(cluster, &[one.address]);
+        all.clusters.extend(model("foo-ns/one/80", &[one.address]).clusters);
+        all.clusters.extend(model("foo-ns/two/80", &[two.address]).clusters);
+        all
+    };
+    let write = |cluster: &str, only: Option<&str>| -> Result<()> {
+        let resources = render(&model(cluster), &settings);
+        for (name, text) in files(&resources, &settings, &addresses)? {
+            if only.is_none_or(|only| only == name) {
+                std::fs::write(at("new"), text)?;
+                std::fs::rename(at("new"), at(&name))?;
+            }
+        }
+        Ok(())
+    };
+    write("foo-ns/one/80", None)?;
+    let launch = Launch { binary: tools::envoy()?, bootstrap: at("bootstrap.yaml"), workers: 1 };
+    let envoy = Supervisor::start(launch, Admin::new(at("admin.sock"))).await?;
+    let answers = async |wanted: &str| -> Result<()> {
+        let end = tokio::time::Instant::now() + LIMIT;
+        loop {
+            let answer = Request::get("foo.example.com", "/").send(address).await;
+            if answer.as_ref().is_ok_and(|it| it.echoed().is_ok_and(|it| it.backend == wanted)) {
+                return Ok(());
+            }
+            ensure!(tokio::time::Instant::now() < end, "not answered by {wanted}: {answer:?}");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    answers("one").await?;
+    write("foo-ns/two/80", Some("routes.yaml"))?;
+    answers("two").await?;
+    assert!(envoy.drain(LIMIT).await);
     Ok(())
 }

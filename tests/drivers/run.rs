@@ -1,6 +1,7 @@
 //! `gatewasm run` on a real Envoy: what is served, what changes do, and what is left when it ends.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::os::unix::fs::symlink;
 use std::path::Path;
 use std::time::Duration;
 
@@ -309,6 +310,15 @@ async fn certificates_are_chosen_by_server_name_and_renewed_in_place() -> Result
     running.until("renewed", async || Ok(ask(names[0], &root).await?.status == 200)).await?;
     assert_eq!(ask(names[1], &root_b).await?.status, 200);
 
+    // Two certificates of one listener, by server name.
+    let both = [class(), gateway("web", &[https("all", port, "*.example.com", &["a", "b"])])];
+    running.write("gateway.yaml", &both)?;
+    running.until("in the ready file", async || running.address("infra/web", "all").map(|_| true)).await?;
+    assert_eq!(ask(names[0], &root).await?.status, 200);
+    assert_eq!(ask(names[1], &root_b).await?.status, 200);
+    running.write("gateway.yaml", &[class(), gateway("web", &listeners)])?;
+    running.until("in the ready file", async || running.address("infra/web", "b").map(|_| true)).await?;
+
     // A certificate that is none costs its listener alone.
     let (mut broken, _) = certificate(folder.path(), "a", names[0])?;
     broken["stringData"]["tls.crt"] = json!("nonsense");
@@ -399,5 +409,32 @@ async fn json_is_one_object_per_line() -> Result<()> {
         Ok(true)
     };
     running.until("events", ready).await?;
+    running.stop().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_envoy_that_func_e_has_is_run_directly() -> Result<()> {
+    let home = tempfile::tempdir()?;
+    let at = |path: &str| home.path().join(path);
+    for folder in ["path", "config", "data/envoy-versions/1.40.0/bin"] {
+        std::fs::create_dir_all(at(folder))?;
+    }
+    symlink(tools::func_e()?, at("path/func-e"))?;
+    symlink(tools::envoy()?, at("data/envoy-versions/1.40.0/bin/envoy"))?;
+    std::fs::write(at("config/envoy-version"), "1.40.0")?;
+    let mut command = Command::new(tools::gatewasm()?);
+    command
+        .env("ENVOY_PATH", "")
+        .env("PATH", at("path"))
+        .env("FUNC_E_CONFIG_HOME", at("config"))
+        .env("FUNC_E_DATA_HOME", at("data"))
+        .env("FUNC_E_STATE_HOME", at("state"))
+        .env("FUNC_E_RUNTIME_DIR", at("runtime"));
+    let foo = Echo::start("foo").await?;
+    let mut running = Running::launch(command, &simple(tools::free_port()?, &[foo.address]), &[])?;
+    let ready = running.ready();
+    running.process.wait_for_file(&ready, LIMIT).await?;
+    assert!(running.process.output().contains("data/envoy-versions/1.40.0/bin/envoy"));
+    assert_eq!(backend(running.address("infra/web", "http")?).await?, "foo");
     running.stop().await
 }

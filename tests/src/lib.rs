@@ -10,5 +10,6 @@ pub mod process;
 pub mod running;
 pub mod standalone;
 pub mod tools;
+pub mod validate;
 
 pub use gatewasm_request_table as requests;

@@ -34,7 +34,8 @@ impl Running {
         Ok(running)
     }
 
-    /// Starts it by `command`, which ends with the program or a wrapper of it, without waiting.
+    /// Starts it by `command`, which ends with the program or a wrapper of it, without waiting. It gets the tests'
+    /// Envoy, unless `command` sets `ENVOY_PATH`.
     pub fn launch(
         mut command: Command,
         manifests: &[(&str, Vec<Value>)],
@@ -47,8 +48,10 @@ impl Running {
         for (name, objects) in manifests {
             write(&work.path().join("manifests"), name, &documents(objects)?)?;
         }
+        if command.as_std().get_envs().all(|(name, _)| name != "ENVOY_PATH") {
+            command.env("ENVOY_PATH", tools::envoy()?);
+        }
         command
-            .env("ENVOY_PATH", tools::envoy()?)
             .env("TMPDIR", work.path().join("temporary"))
             .args(["run", "--concurrency", "2", "-f"])
             .arg(work.path().join("manifests"))

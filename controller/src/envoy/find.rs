@@ -80,6 +80,7 @@ const REMEDY: &str =
 
 /// The binary that `func-e run` would start. We start it ourselves: then it is our child, and ends with us.
 fn of_func_e(func_e: &Path) -> Result<PathBuf, String> {
+    tracing::info!("asking {} for Envoy; it may download one", func_e.display());
     let answer = ask(func_e, "which")?;
     Ok(PathBuf::from(answer.trim()))
 }

@@ -18,7 +18,9 @@ const SOUND: Duration = Duration::from_secs(60);
 /// While it drains, a connection without a request under way is given this long to see that it should end.
 const IDLE_GRACE: Duration = Duration::from_secs(1);
 /// How often Envoy is asked how many requests are under way.
-const POLL: Duration = Duration::from_millis(20);
+const POLL: Duration = Duration::from_millis(10);
+/// Listeners that are not closed by then do not hold up the drain.
+const CLOSE_LIMIT: Duration = Duration::from_secs(1);
 /// After the order to quit, Envoy is given this long.
 const QUIT_LIMIT: Duration = Duration::from_secs(5);
 
@@ -118,9 +120,16 @@ impl Supervisor {
 
 async fn drain(admin: &Admin, limit: Duration) -> bool {
     let begin = Instant::now();
-    if admin.post("/drain_listeners").await.is_err() {
+    let Ok((stopped, active)) = listeners(admin).await else {
         // Envoy is not far enough to have a request.
         return true;
+    };
+    let _ = admin.post("/drain_listeners").await;
+    // The workers close a listener one after the other, and then the socket is closed: until that time the system
+    // takes connections that nobody will serve. Clients must not be sent away before.
+    let closed = async || listeners(admin).await.is_ok_and(|(now, _)| now >= stopped + active);
+    while begin.elapsed() < CLOSE_LIMIT && !closed().await {
+        sleep(POLL).await;
     }
     let _ = admin.post("/healthcheck/fail").await;
     loop {
@@ -135,6 +144,13 @@ async fn drain(admin: &Admin, limit: Duration) -> bool {
         }
         sleep(POLL).await;
     }
+}
+
+/// How many listeners were ever stopped, and how many there are.
+async fn listeners(admin: &Admin) -> Result<(u64, u64)> {
+    let stats = admin.stats(r"listener_manager\.(listener_stopped|total_listeners_active)").await?;
+    let stat = |name: &str| stats.get(name).copied().unwrap_or(0);
+    Ok((stat("listener_manager.listener_stopped"), stat("listener_manager.total_listeners_active")))
 }
 
 /// Connections and requests of clients.

@@ -72,13 +72,16 @@ pub struct Options {
 ///
 /// When there is nothing to read, no Envoy to run, or Envoy ends before it has served anything.
 pub async fn run(options: Options) -> Result<()> {
-    let mut stop = Stop::new()?;
     for path in options.paths.iter().filter(|path| path.as_os_str() != "-") {
         std::fs::metadata(path).with_context(|| format!("read {}", path.display()))?;
     }
     let mut ready_file = options.ready_file.as_deref().map(ReadyFile::new).transpose()?;
     let binary = Places::of_environment(options.envoy.clone()).find()?;
     raise_file_limit();
+    // Standard input is read to its end here, and may keep us waiting. From then on there is something to clean up.
+    let mut reader = Reader::new(options.paths.clone());
+    reader.read();
+    let mut stop = Stop::new()?;
 
     let mut report = Report::new(options.log_format);
     report.started(&binary.path, binary.version, options.workers);
@@ -96,7 +99,7 @@ pub async fn run(options: Options) -> Result<()> {
     let launch = Launch { binary: binary.path, bootstrap, workers: options.workers };
     let mut envoy = Supervisor::start(launch, Admin::new(&target.admin)).await?;
 
-    let mut gateway = Gateway::new(&options, settings);
+    let mut gateway = Gateway::new(reader, &options, settings);
     let mut was_live = false;
     loop {
         // 1. From the files to Envoy.
@@ -199,7 +202,7 @@ struct Pass {
 }
 
 impl Gateway {
-    fn new(options: &Options, settings: Settings) -> Self {
+    fn new(reader: Reader, options: &Options, settings: Settings) -> Self {
         let translation = translate::Options {
             backends: options.backends.clone(),
             local: true,
@@ -207,7 +210,7 @@ impl Gateway {
         };
         let model = translate(&Snapshot::default(), &translation).model;
         Self {
-            reader: Reader::new(options.paths.clone()),
+            reader,
             source: Source::default(),
             options: translation,
             port_offset: options.port_offset,

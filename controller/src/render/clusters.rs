@@ -103,3 +103,46 @@ fn without_type(mut message: Value) -> Value {
     }
     message
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::render::tests::{gateway, settings};
+
+    fn kinds(source: ConfigSource) -> Vec<(String, Value, usize)> {
+        let endpoint = |host: &str| Endpoint { host: host.into(), port: 80 };
+        let mut model = gateway(&[]);
+        for (name, hosts) in [
+            ("addresses", &["10.0.0.1", "::1"][..]),
+            ("mixed", &["10.0.0.1", "localhost"]),
+            ("name", &["localhost"]),
+            ("none", &[]),
+        ] {
+            let endpoints = hosts.iter().map(|host| endpoint(host)).collect();
+            model.clusters.insert(name.into(), Cluster { endpoints });
+        }
+        let settings = Settings { source, ..settings(&[]) };
+        let by_eds = endpoints(&model, &settings);
+        let rendered = clusters(&model, &settings);
+        let inline = |cluster: &Value| cluster["load_assignment"]["endpoints"][0]["lb_endpoints"].clone();
+        let count = |name: &String, cluster: &Value| match by_eds.get(name) {
+            Some(by_eds) => inline(&json!({"load_assignment": by_eds})),
+            None => inline(cluster),
+        };
+        let count = |name, cluster| count(name, cluster).as_array().map_or(0, Vec::len);
+        rendered.iter().map(|(name, it)| (name.clone(), it["type"].clone(), count(name, it))).collect()
+    }
+
+    fn expected(kinds: [&str; 4]) -> Vec<(String, Value, usize)> {
+        let [addresses, mixed, name, none] = kinds.map(Value::from);
+        let of = |name: &str, kind, count| (name.to_owned(), kind, count);
+        vec![of("addresses", addresses, 2), of("mixed", mixed, 2), of("name", name, 1), of("none", none, 0)]
+    }
+
+    #[test]
+    fn addresses_come_by_eds_where_there_is_an_agent_and_names_are_resolved_by_envoy() {
+        assert_eq!(kinds(ConfigSource::Ads), expected(["EDS", "STRICT_DNS", "LOGICAL_DNS", "EDS"]));
+        let files = kinds(ConfigSource::Files("/etc/gatewasm".into()));
+        assert_eq!(files, expected(["STATIC", "STRICT_DNS", "LOGICAL_DNS", "STATIC"]));
+    }
+}

@@ -94,3 +94,45 @@ fn too_large(kind: &str, key: &ObjectKey, size: usize) -> Problem {
         ),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rendered(routes: &str) -> Manifests {
+        let files = [
+            ("bootstrap.yaml", "b"),
+            ("filter.json", "{}"),
+            ("lds.yaml", "l"),
+            ("routes.yaml", routes),
+            ("sds.infra.web.yaml", "key"),
+        ];
+        let files = files.map(|(name, text)| (name.to_owned(), text.to_owned())).into();
+        manifests(&files, ("gatewasm.wasm", b"wasm"), &ObjectKey::new("infra", "web")).unwrap()
+    }
+
+    #[test]
+    fn the_folder_is_divided_and_keys_go_into_a_secret() {
+        let manifests = rendered("one\ntwo\n");
+        assert!(manifests.problems.is_empty());
+        let object = |file: &str| -> Value { serde_saphyr::from_str(&manifests.files[file]).unwrap() };
+        assert_eq!(object("configmap-envoy.yaml")["data"], json!({"bootstrap.yaml": "b", "lds.yaml": "l"}));
+        let routes = object("configmap-routes.yaml");
+        assert_eq!(routes["data"], json!({"routes.yaml": "one\ntwo\n"}));
+        assert_eq!(routes["metadata"]["name"], "web-routes");
+        let secret = object("secret-certificates.yaml");
+        assert_eq!((&secret["kind"], &secret["metadata"]["namespace"]), (&json!("Secret"), &json!("infra")));
+        assert_eq!(secret["stringData"], json!({"sds.infra.web.yaml": "key"}));
+        assert_eq!(object("configmap-filter.yaml")["binaryData"], json!({"gatewasm.wasm": "d2FzbQ=="}));
+        assert_eq!(manifests.files.len(), 4);
+    }
+
+    #[test]
+    fn what_kubernetes_would_refuse_for_its_size_is_a_problem() {
+        let most = LIMIT - "routes.yaml".len();
+        assert!(rendered(&"x".repeat(most)).problems.is_empty());
+        let problems = rendered(&"x".repeat(most + 1)).problems;
+        assert_eq!(problems[0].place.to_string(), "ConfigMap infra/web-routes");
+        assert!(problems[0].message.contains("1048577 bytes"), "{problems:?}");
+    }
+}

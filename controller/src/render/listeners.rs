@@ -97,3 +97,52 @@ fn tls_inspector() -> Value {
         },
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::render::tests::{gateway, settings};
+
+    fn listener(protocol: Protocol, hostname: Option<&str>) -> Listener {
+        let certificates = vec![ObjectKey::new("infra", "certificate")];
+        Listener { port: 443, protocol, hostname: hostname.map(Into::into), certificates }
+    }
+
+    #[test]
+    fn a_port_without_a_binding_gets_no_envoy_listener() {
+        let model = gateway(&[("http", listener(Protocol::Http, None))]);
+        assert!(listeners(&model, &settings(&[])).is_empty());
+        assert_eq!(listeners(&model, &settings(&[443])).keys().collect::<Vec<_>>(), ["infra/web:443"]);
+    }
+
+    #[test]
+    fn all_http_listeners_of_a_port_share_a_chain_and_https_listeners_have_their_own() {
+        let of = |protocol, hostname| listener(protocol, Some(hostname));
+        let http = gateway(&[("a", of(Protocol::Http, "a.com")), ("b", of(Protocol::Http, "b.com"))]);
+        let rendered = listeners(&http, &settings(&[443]));
+        assert_eq!(rendered["infra/web:443"]["filter_chains"].as_array().unwrap().len(), 1);
+        let https = gateway(&[("a", of(Protocol::Https, "a.com")), ("b", listener(Protocol::Https, None))]);
+        let rendered = listeners(&https, &settings(&[443]));
+        let chains = rendered["infra/web:443"]["filter_chains"].as_array().unwrap();
+        let names: Vec<_> =
+            chains.iter().map(|chain| (&chain["name"], &chain["filter_chain_match"])).collect();
+        assert_eq!(names[0], (&json!("infra/web/a"), &json!({"server_names": ["a.com"]})));
+        assert_eq!(names[1], (&json!("infra/web/b"), &json!({"server_names": []})));
+    }
+
+    #[test]
+    fn outside_of_filter_chains_only_port_and_protocol_count() {
+        let frame = |listeners_of: &[(&str, Listener)]| {
+            let mut rendered = listeners(&gateway(listeners_of), &settings(&[443]));
+            let listener = rendered.get_mut("infra/web:443").unwrap();
+            listener.as_object_mut().unwrap().remove("filter_chains");
+            listener.clone()
+        };
+        for protocol in [Protocol::Http, Protocol::Https] {
+            let one = frame(&[("a", listener(protocol, None))]);
+            let other =
+                frame(&[("b", listener(protocol, Some("b.com"))), ("c", listener(protocol, Some("c.com")))]);
+            assert_eq!(one, other);
+        }
+    }
+}

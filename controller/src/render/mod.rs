@@ -130,3 +130,57 @@ impl ConfigSource {
         }
     }
 }
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use gatewasm_routing::config::{FilterConfig, VERSION};
+
+    use super::*;
+    use crate::model::{Certificate, Gateway, Listener};
+
+    /// A model with the Gateway `infra/web`.
+    pub(crate) fn gateway(listeners: &[(&str, Listener)]) -> Model {
+        let listeners =
+            listeners.iter().map(|(name, listener)| ((*name).to_owned(), listener.clone())).collect();
+        let gateway = Gateway { addresses: vec![], listeners };
+        Model {
+            gateways: BTreeMap::from([(ObjectKey::new("infra", "web"), gateway)]),
+            clusters: BTreeMap::new(),
+            certificates: BTreeMap::new(),
+            filter_config: FilterConfig { version: VERSION, access_log: false, listeners: vec![] },
+        }
+    }
+
+    /// Settings with these ports of `infra/web` bound.
+    pub(crate) fn settings(ports: &[u16]) -> Settings {
+        let binding =
+            |port: &u16| ((ObjectKey::new("infra", "web"), *port), SocketAddr::from(([127, 0, 0, 1], *port)));
+        Settings {
+            bindings: ports.iter().map(binding).collect(),
+            source: ConfigSource::Ads,
+            filter_path: "/gatewasm.wasm".into(),
+            access_log: false,
+        }
+    }
+
+    #[test]
+    fn the_hash_is_that_of_the_bytes_that_envoy_hands_to_the_filter() {
+        let resources = render(&gateway(&[]), &settings(&[]));
+        assert_eq!(resources.filter_config, r#"{"version":1,"listeners":[]}"#);
+        let configuration =
+            &resources.extensions["gatewasm"]["typed_config"]["config"]["configuration"]["value"];
+        assert_eq!(*configuration, resources.filter_config);
+        // printf '{"version":1,"listeners":[]}' | sha256sum
+        let expected = "9075198d6fb5e08c5f8574b2a948bf8864b40859995c48d6204ca8af0a4ed39f";
+        assert_eq!(resources.filter_config_hash(), expected);
+    }
+
+    #[test]
+    fn golden_files_have_no_private_key() {
+        let mut model = gateway(&[]);
+        let certificate = Certificate { chain: "the chain".into(), private_key: "the key".into() };
+        model.certificates.insert(ObjectKey::new("infra", "web"), certificate);
+        let yaml = render(&model, &settings(&[])).to_yaml().unwrap();
+        assert!(yaml.contains("the chain") && !yaml.contains("the key"), "{yaml}");
+    }
+}
