@@ -1,0 +1,59 @@
+//! The golden cases, `tests/golden/<area>/<case>/in.yaml`: where they are, and what comes of one.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+
+use gatewasm::render::{ConfigSource, Settings};
+use gatewasm::source::{Input, Loaded, Source};
+use gatewasm::translate::{Options, Translation, translate};
+
+use crate::tools;
+
+/// One case, run.
+#[derive(Debug)]
+pub struct Run {
+    /// What was read.
+    pub loaded: Loaded,
+    /// What it means.
+    pub translation: Translation,
+}
+
+/// Every `<area>/<case>`, sorted.
+///
+/// # Panics
+/// When the folders cannot be read.
+pub fn cases() -> Vec<PathBuf> {
+    let folders = |path: &Path| -> Vec<PathBuf> {
+        let entries = std::fs::read_dir(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+        let mut folders: Vec<PathBuf> = entries.filter_map(|entry| Some(entry.ok()?.path())).collect();
+        folders.sort();
+        folders
+    };
+    folders(&tools::repository().join("tests/golden")).iter().flat_map(|area| folders(area)).collect()
+}
+
+/// Reads and translates a case.
+pub fn run(case: &Path) -> Run {
+    let text = std::fs::read_to_string(case.join("in.yaml")).map_err(|error| error.to_string());
+    let loaded = Source::default().update(&[Input { path: "in.yaml".to_owned(), text }]);
+    let translation = translate(&loaded.snapshot, &Options::default());
+    Run { loaded, translation }
+}
+
+impl Run {
+    /// Settings under which every listener is bound to its own port: on the Gateway's first address, or 127.0.0.1.
+    pub fn settings(&self, source: ConfigSource, filter_path: &Path) -> Settings {
+        let gateways = self.translation.model.gateways.iter();
+        let bindings = gateways.flat_map(|(key, gateway)| {
+            let address = gateway.addresses.first().copied().unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST));
+            let ports = gateway.listeners.values().map(|listener| listener.port);
+            ports.map(move |port| ((key.clone(), port), SocketAddr::new(address, port)))
+        });
+        Settings {
+            bindings: bindings.collect(),
+            source,
+            filter_path: filter_path.to_owned(),
+            access_log: false,
+        }
+    }
+}
