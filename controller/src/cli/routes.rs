@@ -67,7 +67,11 @@ fn backends(backends: &[ExplainedBackend]) -> String {
 /// The share of `weight` in `total`, with one decimal place where it needs one.
 fn percent(weight: u32, total: u64) -> String {
     let tenths = (u64::from(weight) * 1000 + total / 2) / total;
-    if tenths.is_multiple_of(10) { format!("{}%", tenths / 10) } else { format!("{}.{}%", tenths / 10, tenths % 10) }
+    if tenths.is_multiple_of(10) {
+        format!("{}%", tenths / 10)
+    } else {
+        format!("{}.{}%", tenths / 10, tenths % 10)
+    }
 }
 
 #[cfg(test)]
