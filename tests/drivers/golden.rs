@@ -36,7 +36,7 @@ fn every_case_gives_what_is_expected() {
     let updating = std::env::var_os("UPDATE_EXPECT").is_some();
     assert!(!(updating && std::env::var_os("CI").is_some()), "expected files are not written in CI");
     let mut failed = Vec::new();
-    for case in cases() {
+    for case in cases().unwrap() {
         let run = run(&case);
         for (file, text) in EXPECTED {
             let path = case.join(file);
@@ -63,7 +63,7 @@ fn every_case_gives_what_is_expected() {
 fn there_are_no_other_files() {
     let known: BTreeSet<&str> =
         EXPECTED.iter().map(|(file, _)| *file).chain(["in.yaml", "about.md"]).collect();
-    for case in cases() {
+    for case in cases().unwrap() {
         assert!(case.join("in.yaml").is_file(), "{} has no in.yaml", case.display());
         for entry in std::fs::read_dir(&case).unwrap() {
             let name = entry.unwrap().file_name().into_string().unwrap();
@@ -74,7 +74,7 @@ fn there_are_no_other_files() {
 
 #[test]
 fn every_filter_config_compiles_and_reads_back() {
-    for case in cases() {
+    for case in cases().unwrap() {
         let config = run(&case).translation.model.filter_config;
         if let Err(problems) = gatewasm_routing::compile(&config) {
             panic!("{}: {problems:#?}", case.display());

@@ -139,7 +139,7 @@ fn fill(mut listener: Value, number: usize, resources: &Resources) -> Result<Val
 
 #[test]
 fn envoy_takes_every_bootstrap() -> Result<()> {
-    let cases = cases();
+    let cases = cases()?;
     let next = AtomicUsize::new(0);
     let worker = || -> Result<Vec<String>> {
         let folder = Folder::new()?;
@@ -160,14 +160,13 @@ fn envoy_takes_every_bootstrap() -> Result<()> {
         anyhow::Ok(())
     })?;
     ensure!(failures.is_empty(), "{}", failures.join("\n"));
-    ensure!(!cases.is_empty(), "there are no cases");
     println!("Envoy takes the folders of {} cases", cases.len());
     Ok(())
 }
 
 #[test]
 fn envoy_takes_every_resource() -> Result<()> {
-    let cases = cases();
+    let cases = cases()?;
     let folder = Folder::new()?;
     let (bootstrap, count) = folder.inline(&cases)?;
     ensure!(count > cases.len(), "{} cases have only {count} resources", cases.len());
@@ -204,7 +203,7 @@ fn a_fault_in_any_resource_is_noticed() -> Result<()> {
 fn every_resource_has_the_form_that_the_agent_sends() -> Result<()> {
     let encoder = Encoder::new()?;
     let mut count = 0;
-    for case in cases() {
+    for case in cases()? {
         let run = run(&case);
         let settings = run.settings(ConfigSource::Ads, Path::new("gatewasm.wasm"));
         let it = render(&run.translation.model, &settings);

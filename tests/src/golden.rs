@@ -3,6 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
+use anyhow::{Context, Result, ensure};
 use gatewasm::render::{ConfigSource, Settings};
 use gatewasm::source::{Input, Loaded, Source};
 use gatewasm::translate::{Options, Translation, translate};
@@ -19,17 +20,20 @@ pub struct Run {
 }
 
 /// Every `<area>/<case>`, sorted.
-///
-/// # Panics
-/// When the folders cannot be read.
-pub fn cases() -> Vec<PathBuf> {
-    let folders = |path: &Path| -> Vec<PathBuf> {
-        let entries = std::fs::read_dir(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
-        let mut folders: Vec<PathBuf> = entries.filter_map(|entry| Some(entry.ok()?.path())).collect();
-        folders.sort();
-        folders
-    };
-    folders(&tools::repository().join("tests/golden")).iter().flat_map(|area| folders(area)).collect()
+pub fn cases() -> Result<Vec<PathBuf>> {
+    let mut cases = Vec::new();
+    for area in folders(&tools::repository().join("tests/golden"))? {
+        cases.extend(folders(&area)?);
+    }
+    ensure!(!cases.is_empty(), "there are no golden cases");
+    Ok(cases)
+}
+
+fn folders(path: &Path) -> Result<Vec<PathBuf>> {
+    let entries = std::fs::read_dir(path).with_context(|| path.display().to_string())?;
+    let mut folders = entries.map(|entry| Ok(entry?.path())).collect::<Result<Vec<_>>>()?;
+    folders.sort();
+    Ok(folders)
 }
 
 /// Reads and translates a case.
