@@ -5,18 +5,12 @@
 
 use std::collections::BTreeSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use expect_test::expect_file;
 use gatewasm::problem::{self, Problem};
-use gatewasm::source::{Input, Loaded, Source};
-use gatewasm::translate::{Options, Translation, translate};
-
-/// One case, run.
-struct Run {
-    loaded: Loaded,
-    translation: Translation,
-}
+use gatewasm::render::{ConfigSource, render};
+use gatewasm_tests::golden::{Run, cases, run};
 
 /// A file beside `in.yaml`, and how its text is made; `None` where the case must not have it.
 type Expected = (&'static str, fn(&Run) -> Option<String>);
@@ -24,6 +18,10 @@ type Expected = (&'static str, fn(&Run) -> Option<String>);
 const EXPECTED: &[Expected] = &[
     ("filter.json", |run| {
         Some(serde_json::to_string_pretty(&run.translation.model.filter_config).unwrap() + "\n")
+    }),
+    ("envoy.yaml", |run| {
+        let settings = run.settings(ConfigSource::Ads, Path::new("gatewasm.wasm"));
+        Some(render(&run.translation.model, &settings).to_yaml().unwrap())
     }),
     ("status.yaml", |run| Some(serde_saphyr::to_string(&run.translation.statuses).unwrap())),
     ("problems.txt", |run| {
@@ -33,34 +31,12 @@ const EXPECTED: &[Expected] = &[
     }),
 ];
 
-fn golden() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("golden")
-}
-
-/// Every `<area>/<case>`, sorted.
-fn cases() -> Vec<PathBuf> {
-    let folders = |path: &Path| -> Vec<PathBuf> {
-        let entries = std::fs::read_dir(path).unwrap().map(|entry| entry.unwrap().path());
-        let mut folders: Vec<PathBuf> = entries.collect();
-        folders.sort();
-        folders
-    };
-    folders(&golden()).iter().flat_map(|area| folders(area)).collect()
-}
-
-fn run(case: &Path) -> Run {
-    let text = std::fs::read_to_string(case.join("in.yaml")).map_err(|error| error.to_string());
-    let loaded = Source::default().update(&[Input { path: "in.yaml".to_owned(), text }]);
-    let translation = translate(&loaded.snapshot, &Options::default());
-    Run { loaded, translation }
-}
-
 #[test]
 fn every_case_gives_what_is_expected() {
     let updating = std::env::var_os("UPDATE_EXPECT").is_some();
     assert!(!(updating && std::env::var_os("CI").is_some()), "expected files are not written in CI");
     let mut failed = Vec::new();
-    for case in cases() {
+    for case in cases().unwrap() {
         let run = run(&case);
         for (file, text) in EXPECTED {
             let path = case.join(file);
@@ -87,7 +63,7 @@ fn every_case_gives_what_is_expected() {
 fn there_are_no_other_files() {
     let known: BTreeSet<&str> =
         EXPECTED.iter().map(|(file, _)| *file).chain(["in.yaml", "about.md"]).collect();
-    for case in cases() {
+    for case in cases().unwrap() {
         assert!(case.join("in.yaml").is_file(), "{} has no in.yaml", case.display());
         for entry in std::fs::read_dir(&case).unwrap() {
             let name = entry.unwrap().file_name().into_string().unwrap();
@@ -98,7 +74,7 @@ fn there_are_no_other_files() {
 
 #[test]
 fn every_filter_config_compiles_and_reads_back() {
-    for case in cases() {
+    for case in cases().unwrap() {
         let config = run(&case).translation.model.filter_config;
         if let Err(problems) = gatewasm_routing::compile(&config) {
             panic!("{}: {problems:#?}", case.display());

@@ -4,6 +4,7 @@
 pub mod client;
 pub mod echo;
 pub mod exact;
+pub mod golden;
 pub mod load;
 pub mod mount;
 pub mod process;

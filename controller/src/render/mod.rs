@@ -86,19 +86,19 @@ impl Resources {
     /// Everything as one YAML document for golden files. The filter's configuration is a file of its own there, and
     /// private keys belong into no file; both are left out.
     pub fn to_yaml(&self) -> anyhow::Result<String> {
+        let all = |resources: &BTreeMap<String, Value>| resources.values().cloned().collect::<Vec<_>>();
         let without = |resources: &BTreeMap<String, Value>, pointer: &str| {
-            let mut resources: Vec<Value> = resources.values().cloned().collect();
-            resources
-                .iter_mut()
-                .filter_map(|one| one.pointer_mut(pointer))
-                .for_each(|found| *found = json!("…"));
+            let mut resources = all(resources);
+            for left_out in resources.iter_mut().filter_map(|one| one.pointer_mut(pointer)) {
+                *left_out = json!("…");
+            }
             resources
         };
         yaml(&json!({
-            "listeners": without(&self.listeners, ""),
-            "routes": without(&self.routes, ""),
-            "clusters": without(&self.clusters, ""),
-            "endpoints": without(&self.endpoints, ""),
+            "listeners": all(&self.listeners),
+            "routes": all(&self.routes),
+            "clusters": all(&self.clusters),
+            "endpoints": all(&self.endpoints),
             "secrets": without(&self.secrets, "/tls_certificate/private_key/inline_string"),
             "extensions": without(&self.extensions, "/typed_config/config/configuration/value"),
         }))
