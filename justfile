@@ -13,14 +13,14 @@ build: (tools "build")
 # The guide, running: builds, starts the backends and a gateway, prints curl lines
 [group('build')]
 demo: build
-    cargo build --release --locked -p gatewasm-tests --bin echo
+    cargo build --release --locked -p gatewasm-echo
     manifests/examples/guide/demo.sh
 
 # Everything that must pass before a commit: lint, unit, property, golden, request table, real Envoy
 [group('test')]
 test: (tools "test") lint
-    cargo build --locked --workspace --exclude gatewasm-filter
-    cargo test --locked --workspace --exclude gatewasm-filter --quiet
+    cargo build --locked --workspace
+    cargo test --locked --workspace --quiet
     just test-wasm
 
 # The request table on the engine in wasm32, under Node
@@ -44,9 +44,9 @@ bench: (tools "bench") build
 [group('check')]
 lint: (tools "build")
     cargo fmt --all --check
-    cargo clippy --locked --workspace --exclude gatewasm-filter --all-targets --quiet -- -D warnings
+    cargo clippy --locked --workspace --all-targets --quiet -- -D warnings
     cargo clippy --locked -p gatewasm-routing -p gatewasm-filter --target wasm32-unknown-unknown --quiet -- -D warnings
-    RUSTDOCFLAGS="-D warnings" cargo doc --locked --workspace --exclude gatewasm-filter --no-deps --quiet
+    RUSTDOCFLAGS="-D warnings" cargo doc --locked --workspace --no-deps --quiet
 
 # Licences and sources of the dependencies (needs cargo-deny)
 [group('check')]

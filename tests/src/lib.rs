@@ -2,7 +2,6 @@
 //! with their test.
 
 pub mod client;
-pub mod echo;
 pub mod exact;
 pub mod golden;
 pub mod load;
@@ -14,3 +13,5 @@ pub mod tools;
 pub mod validate;
 
 pub use gatewasm_request_table as requests;
+
+pub use gatewasm_echo as echo;

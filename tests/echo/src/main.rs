@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 
 use anyhow::{Context, Result, ensure};
-use gatewasm_tests::echo::Echo;
+use gatewasm_echo::Echo;
 
 #[tokio::main]
 async fn main() -> Result<()> {
