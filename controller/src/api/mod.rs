@@ -1,6 +1,6 @@
 //! The Gateway API v1.6.1 kinds that gatewasm reads, as thin serde types: every field of both channels, so that a
 //! field we do not act on is still told from a misspelt one. Values that the CRDs restrict are parsed here, once
-//! ([`text`]); what is done with them is decided in [`crate::translate`].
+//! (`text`); what is done with them is decided in [`crate::translate`].
 //!
 //! `docs/decisions/0006-own-gateway-api-types.md` says why these types are our own.
 
