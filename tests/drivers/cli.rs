@@ -224,6 +224,12 @@ fn explain_says_which_and_why() -> Result<()> {
     );
     assert_eq!(found["backends"][0], json!({"cluster": "infra/cart/80", "weight": 9}));
 
+    let odd = ["GET", "http://shop.example.com//x/..;/cart"];
+    let text = stdout(&on(folder.path(), 0, "explain", &odd)?);
+    assert!(text.starts_with("path      /cart  in normal form\ndecision  forward"), "{text}");
+    let refused = ["GET", "http://shop.example.com/%00"];
+    assert!(stderr(&on(folder.path(), 2, "explain", &refused)?).contains("Envoy answers 400"));
+
     let nothing = ["-o", "json", "GET", "http://shop.example.com/"];
     let found = json_of(&on(folder.path(), 0, "explain", &nothing)?)?;
     assert_eq!(found["decision"]["type"], "Respond");
@@ -406,6 +412,29 @@ fn rendered_keys_are_kept_from_others() -> Result<()> {
         let mode = std::fs::metadata(rendered.folder.path().join(file))?.permissions().mode();
         assert_eq!(mode & 0o077, 0, "{file}: {mode:o}");
     }
+    Ok(())
+}
+
+#[test]
+fn what_is_no_longer_rendered_is_removed() -> Result<()> {
+    let rendered = rendered(&BACKENDS)?;
+    let out = rendered.folder.path().join("out");
+    let input = rendered.folder.path().join("in.yaml");
+    let text = std::fs::read_to_string(&input)?;
+    let (before, rest) = text.split_once("  - name: https").context("https")?;
+    let (_, after) = rest.split_once("---").context("end of the Gateway")?;
+    std::fs::write(&input, format!("{before}---{after}"))?;
+    std::fs::write(out.join("notes.yaml"), "mine")?;
+    on(
+        rendered.folder.path(),
+        0,
+        "render",
+        &[&BACKENDS[..], &["-o", out.to_str().context("path")?]].concat(),
+    )?;
+    for file in ["sds.infra.web.yaml", "kubernetes/secret-certificates.yaml"] {
+        assert!(!out.join(file).exists(), "{file}");
+    }
+    assert!(out.join("notes.yaml").exists() && out.join("lds.yaml").exists());
     Ok(())
 }
 

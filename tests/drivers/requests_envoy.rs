@@ -54,6 +54,7 @@ struct Did {
 #[derive(Clone, Debug, Deserialize)]
 struct Logged {
     client: SocketAddr,
+    path: String,
     listener: Option<String>,
     route: Option<String>,
     rule: Option<String>,
@@ -63,6 +64,7 @@ struct Logged {
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Explained {
+    path: Option<String>,
     decision: ExplainedDecision,
     listener: Option<String>,
     route: Option<ExplainedRoute>,
@@ -210,6 +212,70 @@ fn agree(number: usize, did: &Did, explained: &Explained, case: &Case) -> Result
         expect.match_index.is_none() || expect.match_index == explained.match_index,
         "expected {expect:?}: {explained:?}"
     );
+    Ok(())
+}
+
+/// Paths that Envoy changes before the filter sees them, and some that it must not change.
+const PATHS: &[&str] = &[
+    "/a/../b",
+    "/a/./b",
+    "//a///b//",
+    "/a//../b",
+    "//../b",
+    "/../",
+    "/a/b/..",
+    "/a/b/%2e",
+    "/a/%2e%2E/b",
+    "/a/.%2e/b",
+    "/a/..;/b",
+    "/a/..;x=1/b",
+    "/a/.;/b",
+    "/a/.;x/b",
+    "/a/..;",
+    "/a/%2e;x/b",
+    "/a/%2e%2e;/b",
+    "/a/..%3b/b",
+    "/a;x=1/../b",
+    "/a\\b",
+    "/a\\..\\b",
+    "/a/...//b",
+    "/..a/b..",
+    "/%41%7e%2D%5f%2a",
+    "/a%2fb%2F..%2fc",
+    "/a%5cb",
+    "/%zz%4",
+    "/%",
+    "/a|b^c`d",
+    "/a\"<b>{c}",
+    "/a[b]!$&'()*+,:=@~b",
+    "/a?b//../c%41|",
+    "/%25%32%65",
+];
+
+#[tokio::test(flavor = "multi_thread")]
+async fn explain_normalises_paths_as_envoy_does() -> Result<()> {
+    let tables = tables().map_err(|fault| anyhow!(fault))?;
+    let table = tables.iter().find(|table| table.file == "paths.yaml").context("paths.yaml")?;
+    let folder = tempfile::tempdir()?;
+    let world = World::start(std::slice::from_ref(table), folder.path()).await?;
+    let config = folder.path().join("paths.json");
+    std::fs::write(&config, serde_json::to_vec(&table.config)?)?;
+    let case = table.cases.iter().find(|case| case.request.host == "default.test").context("default.test")?;
+    let entry = entry(&table.config, &case.entry)?;
+    let address = *world.bindings.values().next().context("address")?;
+    let mut different = Vec::new();
+    for path in PATHS {
+        let mut case = case.clone();
+        case.request.path = (*path).to_owned();
+        let request = Exact { method: "GET", target: path, host: &case.request.host, headers: &[] };
+        let sent = request.send(address, None).await?;
+        let seen = world.logged(sent.from).await?.path;
+        let explained = explain(&config, &entry, &case).await?.path.unwrap_or_else(|| (*path).to_owned());
+        if explained != seen {
+            different.push(format!("{path}: {seen} for Envoy, {explained} for explain"));
+        }
+    }
+    ensure!(different.is_empty(), "{}", different.join("\n"));
     Ok(())
 }
 

@@ -3,7 +3,7 @@
 use anyhow::{Context, Result, bail, ensure};
 use gatewasm_routing::config::{FilterConfig, Listener, Protocol};
 use gatewasm_routing::wire;
-use hyper::Uri;
+use hyper::http::uri::Authority;
 
 /// A request's way in.
 #[derive(Debug)]
@@ -12,7 +12,7 @@ pub(super) struct Entry {
     pub(super) listener: String,
     /// Host with port, as it stands in the URL.
     pub(super) authority: String,
-    /// Path with query, as the filter sees it.
+    /// Path with query, as a client sends it.
     pub(super) path: String,
 }
 
@@ -31,13 +31,15 @@ pub(super) fn find(
     gateway: Option<&str>,
     sni: Option<&str>,
 ) -> Result<Entry> {
-    let (scheme, protocol, default_port) = match url.split_once("://").map(|(scheme, _)| scheme) {
-        Some("http") => ("http", Protocol::Http, 80),
-        Some("https") => ("https", Protocol::Https, 443),
+    let (scheme, protocol, default_port, rest) = match url.split_once("://") {
+        Some(("http", rest)) => ("http", Protocol::Http, 80, rest),
+        Some(("https", rest)) => ("https", Protocol::Https, 443, rest),
         _ => bail!("{url:?} does not begin with http:// or https://"),
     };
-    let uri: Uri = url.parse().with_context(|| format!("{url:?} is not a URL"))?;
-    let authority = uri.authority().with_context(|| format!("{url:?} names no host"))?;
+    // A fragment is never sent (RFC 9110, 4.2.5). The rest is taken as it stands: clients send paths that are no URLs.
+    let rest = rest.split('#').next().unwrap_or_default();
+    let (authority, target) = rest.split_at(rest.find(['/', '\\', '?']).unwrap_or(rest.len()));
+    let authority: Authority = authority.parse().with_context(|| format!("{url:?} names no host"))?;
     let port = authority.port_u16().unwrap_or(default_port);
     let on_port = |listener: &&Listener| listener.port == port && listener.protocol == protocol;
     let mut gateways: Vec<_> =
@@ -71,8 +73,8 @@ pub(super) fn find(
                 .with_context(|| format!("no listener of {chosen} on port {port} has a certificate for {server_name:?}: the TLS handshake fails"))?
         }
     };
-    let path = uri.path_and_query().map_or("/", |path| path.as_str());
-    Ok(Entry { listener, authority: authority.as_str().to_owned(), path: path.to_owned() })
+    let path = if target.starts_with('/') { target.to_owned() } else { format!("/{target}") };
+    Ok(Entry { listener, authority: authority.as_str().to_owned(), path })
 }
 
 /// How well a filter chain's server name matches: exact before the longest wildcard before none
@@ -147,5 +149,14 @@ mod tests {
         assert!(entry("http://x:8080/", None, None).unwrap_err().contains("--gateway: infra/one, infra/two"));
         assert_eq!(entry("http://x:8080/", Some("infra/two"), None).unwrap(), "infra/two:8080");
         assert!(entry("/foo", None, None).is_err());
+        assert!(entry("http:///foo", None, None).unwrap_err().contains("names no host"));
+    }
+
+    #[test]
+    fn the_path_is_taken_as_it_stands() {
+        let path = |url: &str| find(&config(), url, None, None).map(|entry| entry.path).unwrap();
+        assert_eq!(path("http://x"), "/");
+        assert_eq!(path("http://x?a=b"), "/?a=b");
+        assert_eq!(path("http://x:80/a/../b|c?d#e"), "/a/../b|c?d");
     }
 }

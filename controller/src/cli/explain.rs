@@ -5,10 +5,12 @@ use std::path::PathBuf;
 use anyhow::{Context, Result};
 use gatewasm_routing::{DecisionType, Explanation, Request};
 use hyper::header::{HeaderName, HeaderValue};
+use serde::Serialize;
 
 use super::FINE;
 use super::entry;
 use super::inputs::{Backends, Inputs};
+use super::normal_path::normalise;
 use super::output::{Output, table};
 
 /// Arguments of `gatewasm explain`.
@@ -27,7 +29,8 @@ pub(super) struct Args {
     #[arg(value_name = "METHOD")]
     method: String,
 
-    /// URL of the request, with the port of the Gateway's listener: <http://foo.example.com/foo>.
+    /// URL of the request, with the port of the Gateway's listener: <http://foo.example.com/foo>. The path is brought
+    /// into normal form, as Envoy does.
     #[arg(value_name = "URL")]
     url: String,
 
@@ -59,23 +62,38 @@ pub(super) fn run(args: &Args) -> Result<u8> {
     let inputs = Inputs { filename: args.filename.clone(), backends: args.backends.clone() };
     let (config, routes) = inputs.table()?;
     let entry = entry::find(&config, &args.url, args.gateway.as_deref(), args.sni.as_deref())?;
+    let path =
+        normalise(&entry.path).with_context(|| format!("Envoy answers 400 to the path {:?}", entry.path))?;
     let headers: Vec<(&[u8], &[u8])> =
         args.headers.iter().map(|(name, value)| (name.as_str().as_bytes(), value.as_bytes())).collect();
     let host = headers.iter().find(|(name, _)| *name == b"host").map(|(_, value)| *value);
     let request = Request {
         method: args.method.as_bytes(),
         authority: host.unwrap_or(entry.authority.as_bytes()),
-        path: entry.path.as_bytes(),
+        path: path.as_bytes(),
         headers: &headers,
     };
     let explanation = routes.explain(entry.listener.as_bytes(), &request);
-    args.output.print(&explanation, text)?;
+    let path = (path != entry.path).then_some(path);
+    args.output.print(&Explained { path, explanation }, text)?;
     Ok(FINE)
 }
 
-fn text(explanation: &Explanation) -> String {
+#[derive(Serialize)]
+struct Explained {
+    /// The path in normal form, where it was not: the filter and the backend see this one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    path: Option<String>,
+    #[serde(flatten)]
+    explanation: Explanation,
+}
+
+fn text(Explained { path, explanation }: &Explained) -> String {
     let mut rows: Vec<Vec<String>> = Vec::new();
     let mut row = |name: &str, value: String| rows.push(vec![name.to_owned(), value]);
+    if let Some(path) = path {
+        row("path", format!("{path}  in normal form"));
+    }
     let decision = &explanation.decision;
     row(
         "decision",

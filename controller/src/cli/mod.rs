@@ -6,6 +6,7 @@ mod entry;
 mod explain;
 mod filter;
 mod inputs;
+mod normal_path;
 mod output;
 mod render;
 mod routes;

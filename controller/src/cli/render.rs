@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::io::{self, Write as _};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
@@ -70,6 +71,7 @@ pub(super) fn run(args: &Args) -> Result<u8> {
         write(&folder.join(name), text.as_bytes(), files::is_secret(name))?;
     }
     write(&folder.join(WASM), filter_binary::WASM, false)?;
+    remove_others(&folder, files::is_secret, &written)?;
 
     let mounted = files_in(args, &model, &gateway, &args.mount)?;
     let manifests = config_map::manifests(&mounted, (WASM, filter_binary::WASM), &gateway)?;
@@ -78,6 +80,8 @@ pub(super) fn run(args: &Args) -> Result<u8> {
     for (name, text) in &manifests.files {
         write(&kubernetes.join(name), text.as_bytes(), name.starts_with("secret-"))?;
     }
+    let object = |name: &str| name.starts_with("configmap-") || name.starts_with("secret-");
+    remove_others(&kubernetes, object, &manifests.files)?;
     problems.extend(manifests.problems);
     report(&problems, objects, &folder, &args.mount);
     Ok(if problems.is_empty() { FINE } else { PROBLEMS })
@@ -142,11 +146,31 @@ fn bindings(args: &Args, model: &Model, key: &ObjectKey) -> Result<BTreeMap<(Obj
 }
 
 fn write(path: &Path, bytes: &[u8], secret: bool) -> Result<()> {
-    use std::os::unix::fs::PermissionsExt as _;
-    fs::write(path, bytes).with_context(|| format!("write {}", path.display()))?;
-    if secret {
-        fs::set_permissions(path, fs::Permissions::from_mode(0o600))
-            .with_context(|| format!("protect {}", path.display()))?;
+    let written = if secret { write_secret(path, bytes) } else { fs::write(path, bytes) };
+    written.with_context(|| format!("write {}", path.display()))
+}
+
+/// Nobody else may read the file at any time, also where it was there before.
+fn write_secret(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
+    let mut file = fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)?;
+    file.set_permissions(fs::Permissions::from_mode(0o600))?;
+    file.write_all(bytes)
+}
+
+/// Removes what an earlier run wrote and this one did not: a key that is no longer used, an object that would still be
+/// applied.
+fn remove_others(
+    folder: &Path,
+    ours: impl Fn(&str) -> bool,
+    written: &BTreeMap<String, String>,
+) -> Result<()> {
+    for entry in fs::read_dir(folder).with_context(|| format!("read {}", folder.display()))? {
+        let entry = entry?;
+        let name = entry.file_name();
+        if name.to_str().is_some_and(|name| ours(name) && !written.contains_key(name)) {
+            fs::remove_file(entry.path()).with_context(|| format!("remove {}", entry.path().display()))?;
+        }
     }
     Ok(())
 }
