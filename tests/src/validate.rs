@@ -3,6 +3,7 @@
 //! Envoy does not read dynamic resources in that mode. So what would come by RDS, ECDS and SDS is put in the place that
 //! refers to it, and listeners and clusters become static: the same messages, all of them read.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
@@ -13,46 +14,41 @@ use gatewasm::filter_binary;
 use gatewasm::model::Model;
 use gatewasm::render::bootstrap::{Address, Addresses, bootstrap};
 use gatewasm::render::{ConfigSource, Resources, Settings, render, yaml};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::tools;
 
 /// Holds everything that `model` is rendered to against the real Envoy.
 pub fn validate(model: &Model) -> Result<()> {
     let folder = tempfile::tempdir()?;
-    let bootstrap = static_bootstrap(model, folder.path())?;
-    let path = folder.path().join("bootstrap.yaml");
-    fs::write(&path, yaml(&bootstrap)?)?;
+    accepts(&static_bootstrap(&[model], folder.path())?, folder.path())
+}
+
+/// Whether Envoy takes this bootstrap, which is written into `folder`.
+pub fn accepts(bootstrap: &Value, folder: &Path) -> Result<()> {
+    let path = folder.join("static.yaml");
+    fs::write(&path, yaml(bootstrap)?)?;
     let output = Command::new(tools::envoy()?)
-        .args([
-            "--mode",
-            "validate",
-            "--log-level",
-            "error",
-            "--reject-unknown-dynamic-fields",
-            "--config-path",
-        ])
+        .args(["--mode", "validate", "--disable-hot-restart", "--log-level", "error"])
+        .args(["--reject-unknown-dynamic-fields", "--config-path"])
         .arg(&path)
         .output()?;
     let said = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
-    ensure!(output.status.success(), "Envoy refuses it: {said}\n{}", fs::read_to_string(&path)?);
+    ensure!(output.status.success(), "Envoy refuses {}: {said}", path.display());
     Ok(())
 }
 
-/// One bootstrap with everything inside.
-fn static_bootstrap(model: &Model, folder: &Path) -> Result<Value> {
+/// One bootstrap with everything inside that the models are rendered to; what would collide is told apart by the number
+/// of its model. The filter's file goes into `folder`.
+pub fn static_bootstrap(models: &[&Model], folder: &Path) -> Result<Value> {
     let filter = folder.join("gatewasm.wasm");
     fs::write(&filter, filter_binary::WASM)?;
-    let ports = model.gateways.iter().flat_map(|(key, gateway)| {
-        gateway.listeners.values().map(move |listener| ((key.clone(), listener.port), listener.port))
-    });
-    let settings = Settings {
-        bindings: ports.map(|(place, port)| (place, SocketAddr::from((Ipv4Addr::LOCALHOST, port)))).collect(),
+    let mut settings = Settings {
+        bindings: BTreeMap::new(),
         source: ConfigSource::Files(folder.to_owned()),
         filter_path: filter,
         access_log: true,
     };
-    let resources = render(model, &settings);
     let addresses = Addresses {
         admin: Address::Pipe(folder.join("admin.sock")),
         probe: Address::Pipe(folder.join("probe.sock")),
@@ -61,11 +57,28 @@ fn static_bootstrap(model: &Model, folder: &Path) -> Result<Value> {
     let mut bootstrap = bootstrap(&settings, &addresses);
     bootstrap.as_object_mut().context("bootstrap")?.remove("dynamic_resources");
     let fixed = &mut bootstrap["static_resources"];
-    for listener in resources.listeners.values() {
-        fixed["listeners"].as_array_mut().context("static listeners")?.push(without_type(listener));
+    fixed["clusters"] = json!([]);
+    let mut hosts = (1..).map(|number| Ipv4Addr::from(0x7f01_0000_u32 + number));
+    for (number, model) in models.iter().enumerate() {
+        settings.bindings.clear();
+        for (key, gateway) in &model.gateways {
+            let host = hosts.next().context("address")?;
+            let ports = gateway.listeners.values().map(|listener| listener.port);
+            settings.bindings.extend(ports.map(|port| ((key.clone(), port), SocketAddr::from((host, port)))));
+        }
+        let resources = render(model, &settings);
+        for (kind, these) in [("listeners", &resources.listeners), ("clusters", &resources.clusters)] {
+            for (name, resource) in these {
+                let mut resource = without_type(resource);
+                resource["name"] = json!(format!("{number}/{name}"));
+                inline(&mut resource, &resources)?;
+                fixed[kind].as_array_mut().context("static resources")?.push(resource);
+            }
+        }
+        if number == 0 {
+            inline(&mut fixed["listeners"][0], &resources)?;
+        }
     }
-    fixed["clusters"] = resources.clusters.values().map(without_type).collect();
-    inline(fixed, &resources)?;
     Ok(bootstrap)
 }
 
