@@ -258,11 +258,8 @@ async fn a_broken_file_is_refused_and_the_old_routes_stay() -> Result<()> {
         let refused = envoy.refused().await?;
         envoy.swap(&file).await?;
         assert_eq!(envoy.refused().await?, refused + 1, "{what}");
-        assert!(
-            envoy.envoy.output().contains(message),
-            "{what}: {message:?} is not in\n{}",
-            envoy.envoy.output()
-        );
+        // Envoy counts the refusal before its log line has arrived here.
+        envoy.envoy.wait_for_output(message, Duration::from_secs(10)).await.context(what)?;
         assert_eq!(envoy.probe().await?, before, "{what}");
         assert_eq!(envoy.send(&foo().header("env", "canary")).await?.echoed()?.backend, "foo-v2", "{what}");
     }
