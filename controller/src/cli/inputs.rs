@@ -130,7 +130,7 @@ pub(super) fn problems_of(path: &str, problems: &[ConfigProblem]) -> Vec<Problem
         .collect()
 }
 
-fn refused(path: &str, problems: &[ConfigProblem]) -> anyhow::Error {
+pub(super) fn refused(path: &str, problems: &[ConfigProblem]) -> anyhow::Error {
     let all: Vec<_> = problems.iter().map(ToString::to_string).collect();
     anyhow::anyhow!("{path} is refused:\n{}", all.join("\n"))
 }

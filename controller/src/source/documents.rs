@@ -71,8 +71,7 @@ fn parse(line: usize, chunk: &str) -> Option<Result<Document, Malformed>> {
             // Without the parser's own line, which counts from the beginning of the document.
             message: serde_saphyr::UserMessageFormatter
                 .format_message(error.without_snippet())
-                .escape_debug()
-                .to_string(),
+                .replace(char::is_control, "\u{fffd}"),
         }),
     })
 }
