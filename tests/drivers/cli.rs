@@ -184,6 +184,21 @@ fn check_reads_a_filter_config_too() -> Result<()> {
     Ok(())
 }
 
+/// The file of the Filter way, as Envoy reads it.
+#[test]
+fn check_and_explain_read_what_envoy_reads() -> Result<()> {
+    let text = std::fs::read_to_string(tools::repository().join("envoy/routes.yaml"))?;
+    let output = gatewasm(&text, ["check", "-f", "-"])?;
+    assert_eq!(output.status.code(), Some(0), "{}", stdout(&output));
+    let asked = ["explain", "-o", "json", "-f", "-", "GET", "http://bar.example.com/bar"];
+    assert_eq!(json_of(&gatewasm(&text, asked)?)?["decision"]["cluster"], "bar-ns/bar/8080");
+
+    let broken = text.replace(r#""version": 1"#, r#""version": 2"#);
+    let output = gatewasm(&broken, ["check", "-o", "json", "-f", "-"])?;
+    assert_eq!((output.status.code(), &json_of(&output)?[0]["field"]), (Some(1), &json!("version")));
+    Ok(())
+}
+
 #[test]
 fn explain_says_which_and_why() -> Result<()> {
     let (folder, _) = manifests()?;
@@ -304,6 +319,7 @@ fn what_cannot_run_exits_with_2_and_says_why() -> Result<()> {
         (&["check"], "--filename"),
         (&["check", "-f", "/nowhere.yaml"], "/nowhere.yaml"),
         (&["check", "-f", none], "no file *.yaml"),
+        (&["check", "-f", "/dev/null"], "no object in /dev/null"),
         (&["check", "-f", path, "-o", "xml"], "xml"),
         (&["check", "-f", path, "--backend", "cart"], "cart"),
         (&["explain", "-f", path, "GET"], "<URL>"),

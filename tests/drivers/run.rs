@@ -3,7 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::os::unix::fs::symlink;
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use gatewasm_tests::client::{Answer, Request};
@@ -61,6 +61,7 @@ async fn requests_are_served_and_internal_headers_are_nobody_elses() -> Result<(
     assert_eq!(answer.headers.keys().filter(internal).collect::<Vec<_>>(), Vec::<&String>::new());
     assert_eq!(answer.headers.get("server"), None);
 
+    let asked = Instant::now();
     running
         .until("a line of the access log", async || {
             let output = running.process.output();
@@ -75,6 +76,8 @@ async fn requests_are_served_and_internal_headers_are_nobody_elses() -> Result<(
             Ok(true)
         })
         .await?;
+    // Envoy by itself holds lines back for ten seconds.
+    assert!(asked.elapsed() < Duration::from_secs(5), "the line came after {:?}", asked.elapsed());
     running.stop().await
 }
 

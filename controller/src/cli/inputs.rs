@@ -1,10 +1,12 @@
 //! What the commands that do not serve work on: manifests, or a filter config as it stands.
 
+use std::borrow::Cow;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail, ensure};
 use gatewasm_routing::config::FilterConfig;
 use gatewasm_routing::{ConfigProblem, RouteTable, compile, parse};
+use serde_json::Value;
 
 use crate::problem::{Place, Problem, Severity};
 use crate::source;
@@ -13,7 +15,8 @@ use crate::translate::{self, BackendOverride, Translation};
 /// Arguments that say what to work on.
 #[derive(Debug, clap::Args)]
 pub(super) struct Inputs {
-    /// Manifests: files, folders (not their subfolders), or - for standard input. Also a filter config as JSON.
+    /// Manifests: files, folders (not their subfolders), or - for standard input. Also a filter config: as JSON, or
+    /// as the file from which Envoy reads it.
     #[arg(short, long = "filename", value_name = "PATH", required = true, num_args = 1..)]
     pub(super) filename: Vec<PathBuf>,
 
@@ -68,15 +71,20 @@ impl Inputs {
         }
         if let [input] = texts.as_slice()
             && let Ok(text) = &input.text
-            && is_filter_config(text)
+            && let Some(json) = filter_config(text)
         {
-            let config = parse(text.as_bytes()).map_err(|problem| vec![problem]).and_then(|config| {
+            let config = parse(json.as_bytes()).map_err(|problem| vec![problem]).and_then(|config| {
                 compile(&config)?;
                 Ok(config)
             });
             return Ok(Read::FilterConfig { path: input.path.clone(), config });
         }
         let loaded = source::Source::default().update(&texts);
+        ensure!(
+            !loaded.snapshot.is_empty() || !loaded.problems.is_empty(),
+            "there is no object in {}",
+            texts.iter().map(|input| input.path.as_str()).collect::<Vec<_>>().join(", ")
+        );
         let options =
             translate::Options { backends: self.backends.backends.clone(), local: true, access_log: false };
         let mut translation = translate::translate(&loaded.snapshot, &options);
@@ -122,9 +130,27 @@ pub(super) fn problems_of(path: &str, problems: &[ConfigProblem]) -> Vec<Problem
         .collect()
 }
 
-fn refused(path: &str, problems: &[ConfigProblem]) -> anyhow::Error {
+pub(super) fn refused(path: &str, problems: &[ConfigProblem]) -> anyhow::Error {
     let all: Vec<_> = problems.iter().map(ToString::to_string).collect();
     anyhow::anyhow!("{path} is refused:\n{}", all.join("\n"))
+}
+
+/// The filter config in a text that holds one: as plain JSON, or in the resource that Envoy reads from a file.
+fn filter_config(text: &str) -> Option<Cow<'_, str>> {
+    // What can be no such resource is not parsed for it.
+    let in_resource = text.contains("TypedExtensionConfig").then(|| of_envoy(text)).flatten();
+    in_resource.map(Cow::Owned).or_else(|| is_filter_config(text).then_some(Cow::Borrowed(text)))
+}
+
+/// The plugin configuration in an answer of Envoy's extension discovery (`envoy/routes.yaml`).
+fn of_envoy(text: &str) -> Option<String> {
+    let options = serde_saphyr::options! {
+        budget: serde_saphyr::budget! { max_events: 1_000_000, max_nodes: 1_000_000 },
+    };
+    let answer: Value = serde_saphyr::from_str_with_options(text, options).ok()?;
+    let mut resources = answer.get("resources")?.as_array()?.iter();
+    let text = resources.find_map(|it| it.pointer("/typed_config/config/configuration/value")?.as_str())?;
+    Some(text.to_owned())
 }
 
 /// A JSON object that is no Kubernetes object: those have a kind.

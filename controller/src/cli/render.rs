@@ -8,13 +8,14 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail, ensure};
 
-use super::inputs::{Inputs, Read};
+use super::inputs::{Inputs, Read, refused};
 use super::{FINE, PROBLEMS};
 use crate::filter_binary;
 use crate::model::Model;
 use crate::object::ObjectKey;
 use crate::problem::{self, Problem};
 use crate::render::bootstrap::{Address, Addresses};
+use crate::render::extension::accepted;
 use crate::render::{ConfigSource, Resources, Settings, config_map, files, render};
 
 /// Name of the filter's file in the folder.
@@ -116,6 +117,9 @@ fn files_in(
         filter_path: folder.join(WASM),
         access_log: args.access_log,
     };
+    if let Err(problems) = accepted(model, &settings) {
+        bail!(refused("the translated filter config", &problems));
+    }
     let addresses = Addresses {
         admin: Address::Socket((Ipv4Addr::LOCALHOST, args.admin_port).into()),
         probe: Address::Socket((Ipv4Addr::LOCALHOST, probe_port(args.admin_port)?).into()),

@@ -44,6 +44,8 @@ impl Process {
             .arg("--disable-hot-restart")
             // A connection that is to end is told so with its next response, not at some time within ten minutes.
             .args(["--drain-strategy", "immediate"])
+            // Whoever reads the access log while trying requests sees them; by default Envoy keeps lines for 10 s.
+            .args(["--file-flush-interval-msec", "200"])
             // What Envoy has against a configuration is told to us by ADS; its log would say it twice.
             .args(["--log-level", "warning", "--component-log-level", "config:error"])
             .args(["--log-format", log_lines::FORMAT])

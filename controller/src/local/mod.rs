@@ -22,6 +22,7 @@ use crate::envoy::supervisor::{Event, Supervisor};
 use crate::model::Model;
 use crate::object::ObjectRef;
 use crate::problem::{Place, Problem, Severity};
+use crate::render::extension::accepted;
 use crate::render::{ConfigSource, Resources, Settings, render};
 use crate::snapshot::Snapshot;
 use crate::source::{Reader, Source};
@@ -123,7 +124,8 @@ pub async fn run(options: Options) -> Result<()> {
             };
             let Some(outcome) = outcome else { break };
             let outcome = outcome.unwrap_or_else(|error| {
-                rejected.push(unservable(&format!("{error:#}")));
+                rejected
+                    .push(unservable(&format!("{error:#}; this is a fault of gatewasm, please report it")));
                 Outcome::unchanged()
             });
             rejected.extend(rejections(&gateway.model, &outcome));
@@ -230,7 +232,7 @@ impl Gateway {
         let mut problems = loaded.problems;
         problems.extend(translation.problems);
         let objects = self.snapshot.len();
-        if let Err(refused) = gatewasm_routing::compile(&translation.model.filter_config) {
+        if let Err(refused) = accepted(&translation.model, &self.settings) {
             problems.extend(refused.iter().map(|it| unservable(&it.to_string())));
             return Pass { changes, problems, objects, resources: None, took: begin.elapsed() };
         }
@@ -245,16 +247,14 @@ impl Gateway {
     }
 }
 
-/// The filter's own parser refuses what was translated, which is our fault and nobody else's.
+/// What was translated cannot be published: it is too large for the filter, or is no message of Envoy's.
 fn unservable(message: &str) -> Problem {
     Problem {
         place: Place::Object(ObjectRef::cluster("FilterConfig", "gatewasm")),
         field: String::new(),
         severity: Severity::Error,
         reason: "Refused".to_owned(),
-        message: format!(
-            "The last good configuration stays: {message}. This is a fault of gatewasm, please report it."
-        ),
+        message: format!("The last good configuration stays: {message}."),
     }
 }
 

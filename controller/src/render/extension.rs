@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use gatewasm_routing::config::FilterConfig;
-use gatewasm_routing::wire;
+use gatewasm_routing::{ConfigProblem, compile, parse, wire};
 use serde_json::{Value, json};
 
 use super::{ConfigSource, Settings};
@@ -24,6 +24,17 @@ pub(super) fn filter_config(model: &Model, settings: &Settings) -> String {
     };
     // Strings, numbers and lists always have a JSON form; an empty text would be refused by the filter.
     text.unwrap_or_default()
+}
+
+/// Everything that the filter would refuse of the configuration that it is to get, by the filter's own parser: what is
+/// translated compiles, but it may be too large.
+///
+/// # Errors
+///
+/// When there is anything.
+pub fn accepted(model: &Model, settings: &Settings) -> Result<(), Vec<ConfigProblem>> {
+    let config = parse(filter_config(model, settings).as_bytes()).map_err(|problem| vec![problem])?;
+    compile(&config).map(drop)
 }
 
 /// The wasm filter as a resource.
@@ -65,4 +76,31 @@ pub(super) fn http_filter(settings: &Settings) -> Value {
             "type_urls": [WASM],
         },
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use gatewasm_routing::MAX_BYTES;
+    use gatewasm_routing::config::{Listener, Protocol};
+
+    use super::*;
+    use crate::render::tests::{gateway, settings};
+
+    #[test]
+    fn what_the_filter_would_not_read_is_not_accepted() {
+        let mut model = gateway(&[]);
+        model.filter_config.listeners = vec![Listener {
+            name: "infra/web/http".into(),
+            gateway: "infra/web".into(),
+            port: 80,
+            protocol: Protocol::Http,
+            hostname: None,
+            routes: Vec::new(),
+        }];
+        assert_eq!(accepted(&model, &settings(&[80])), Ok(()));
+        // It compiles, but the filter reads no document of this size.
+        model.filter_config.listeners[0].gateway = "x".repeat(MAX_BYTES);
+        let problems = accepted(&model, &settings(&[80])).unwrap_err();
+        assert!(problems[0].message.contains("at most"), "{problems:?}");
+    }
 }

@@ -2,6 +2,7 @@
 //! document that cannot be parsed does not cost the others.
 
 use serde_json::Value;
+use serde_saphyr::MessageFormatter as _;
 
 /// One document that could be parsed.
 pub(super) struct Document {
@@ -67,7 +68,10 @@ fn parse(line: usize, chunk: &str) -> Option<Result<Document, Malformed>> {
         Ok(value) => Ok(Document { line: line + first, value: without_nulls(value) }),
         Err(error) => Err(Malformed {
             line: error.location().map_or(line + first, |at| line + (at.line() as usize).saturating_sub(1)),
-            message: error.to_string(),
+            // Without the parser's own line, which counts from the beginning of the document.
+            message: serde_saphyr::UserMessageFormatter
+                .format_message(error.without_snippet())
+                .replace(char::is_control, "\u{fffd}"),
         }),
     })
 }
@@ -114,7 +118,8 @@ mod tests {
         assert!(read[0].is_ok());
         let (line, message) = read[1].as_ref().unwrap_err();
         assert!((3..=5).contains(line), "{line}");
-        assert!(!message.is_empty());
+        // The line is that of the file, and no other stands beside it.
+        assert!(!message.is_empty() && !message.contains("line"), "{message}");
         assert!(read[2].is_ok());
     }
 

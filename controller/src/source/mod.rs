@@ -8,8 +8,8 @@ mod files;
 mod manifest;
 mod validate;
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 
 use crate::object::ObjectRef;
 use crate::problem::{Place, Problem, Severity};
@@ -45,7 +45,7 @@ pub fn load(paths: &[PathBuf]) -> Loaded {
 /// Manifests that are read again and again, with the last good version of each object.
 ///
 /// As with `kubectl apply`, an object that is refused stays as it was; so does every object of a file that cannot be
-/// read or parsed any more. An object that is gone from files that can be read is gone.
+/// read or parsed any more, or of a folder that cannot be read. An object that is gone from files that can be read is gone.
 #[derive(Debug, Default)]
 pub struct Source {
     files: BTreeMap<String, File>,
@@ -114,10 +114,11 @@ impl Source {
                 }
             }
         }
-        let broken: BTreeSet<&str> =
-            files.iter().filter(|(_, file)| file.broken).map(|(path, _)| *path).collect();
+        // A folder that cannot be read is an input as well, and stands for the files that were in it.
+        let broken: Vec<&str> = files.iter().filter(|(_, file)| file.broken).map(|(path, _)| *path).collect();
         for (object, good) in &self.good {
-            if broken.contains(good.path.as_str()) && !places.contains_key(object) {
+            let in_broken = broken.iter().any(|path| Path::new(&good.path).starts_with(path));
+            if in_broken && !places.contains_key(object) {
                 objects.insert(object.clone(), good.clone());
             }
         }

@@ -264,6 +264,28 @@ fn objects_of_a_file_that_does_not_parse_stay() {
 }
 
 #[test]
+fn objects_of_a_folder_that_cannot_be_read_stay() {
+    let work = tempfile::tempdir().unwrap();
+    let (folder, other) = (work.path().join("web"), work.path().join("web.yaml"));
+    std::fs::create_dir(&folder).unwrap();
+    std::fs::write(folder.join("x.yaml"), route("x", "/x")).unwrap();
+    std::fs::write(&other, route("y", "/y")).unwrap();
+    let (mut reader, mut source) = (Reader::new(vec![folder.clone(), other.clone()]), Source::default());
+    let before = source.update(&reader.read());
+    assert_eq!(routes(&before), pairs(&[("x", "/x"), ("y", "/y")]));
+
+    std::fs::rename(&folder, work.path().join("away")).unwrap();
+    std::fs::write(&other, route("z", "/z")).unwrap();
+    let away = source.update(&reader.read());
+    assert_eq!(routes(&away), pairs(&[("x", "/x"), ("z", "/z")]));
+    assert_eq!(only_problem(&away).reason, "Unreadable");
+
+    // An empty folder can be read.
+    std::fs::create_dir(&folder).unwrap();
+    assert_eq!(routes(&source.update(&reader.read())), pairs(&[("z", "/z")]));
+}
+
+#[test]
 fn objects_that_are_gone_are_gone() {
     let mut source = Source::default();
     let both = file("a.yaml", format!("{}---\n{}", route("x", "/x"), route("y", "/y")));

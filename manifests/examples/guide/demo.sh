@@ -37,10 +37,11 @@ done
 read -r address port < <(python3 - "$work/ready.json" <<'PYTHON'
 import json, sys
 ready = json.load(open(sys.argv[1]))
-listener = next(l for l in ready["listeners"] if l["listener"] == "http")
-print(listener["address"], listener["port"])
+for listener in ready["listeners"]:
+    if listener["listener"] == "http":
+        print(listener["address"], listener["port"])
 PYTHON
-)
+) || { echo "the gateway has no port to serve on; see above" >&2; exit 1; }
 to="--connect-to ::$address:$port"
 cat <<LINES
 
