@@ -40,12 +40,12 @@ mod table;
 pub mod timestamp;
 pub mod wire;
 
-pub use compile::{MAX_WEIGHT, check_match, compile};
+pub use compile::{check_match, compile};
 pub use explain::{
     Candidate, DecisionType, ExplainedBackend, ExplainedDecision, ExplainedRoute, Explanation,
 };
 pub use list::Listed;
-pub use parse::{MAX_BYTES, parse};
+pub use parse::parse;
 pub use problem::ConfigProblem;
 pub use request::Request;
 pub use table::{Cause, Decision, Matched, RouteId, RouteTable};

@@ -7,7 +7,7 @@ use crate::problem::ConfigProblem;
 
 /// Largest document that is read. A config of 100,000 rules has about 20 MiB, and the filter holds the document and
 /// the table at once, in each of Envoy's workers.
-pub const MAX_BYTES: usize = 32 << 20;
+const MAX_BYTES: usize = 32 << 20;
 
 /// Reads a filter config.
 ///
