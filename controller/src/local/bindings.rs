@@ -1,15 +1,13 @@
 //! Which address and port of this machine each Gateway gets. Pure: whether an address can be bound is asked.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
 
 use crate::model::{Gateway, Model};
 use crate::object::{ObjectKey, ObjectRef};
 use crate::problem::{Place, Problem, Severity};
-
-/// Where each port of each Gateway is bound.
-pub type Bindings = BTreeMap<(ObjectKey, u16), SocketAddr>;
+use crate::render::Bindings;
 
 /// The last loopback address that is tried: 127.0.0.1 to 127.0.0.254.
 const LAST_LOOPBACK: u8 = 254;
@@ -225,6 +223,8 @@ fn problem(key: &ObjectKey, gateway: &Gateway, port: u16, address: SocketAddr, w
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use gatewasm_routing::config::{FilterConfig, Protocol, VERSION};
 
     use super::*;

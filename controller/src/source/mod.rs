@@ -9,7 +9,6 @@ mod manifest;
 mod validate;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
 
 use crate::object::ObjectRef;
 use crate::problem::{Place, Problem, Severity};
@@ -35,11 +34,6 @@ pub struct Loaded {
     pub snapshot: Snapshot,
     /// Everything that is wrong with the manifests, sorted.
     pub problems: Vec<Problem>,
-}
-
-/// Reads manifests once.
-pub fn load(paths: &[PathBuf]) -> Loaded {
-    Source::default().update(&Reader::new(paths.to_vec()).read())
 }
 
 /// Manifests that are read again and again, with the last good version of each object.
