@@ -3,9 +3,9 @@
 use std::fs;
 use std::net::SocketAddr;
 use std::path::Path;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 use gatewasm::envoy::admin::Admin;
 use gatewasm::filter_binary;
 use gatewasm::render::access_log;
@@ -202,11 +202,7 @@ fn empty_filter() -> Vec<u8> {
 }
 
 async fn address(admin: &Admin, envoy: &Process) -> Result<SocketAddr> {
-    let end = Instant::now() + Duration::from_secs(30);
-    while !admin.is_live().await {
-        ensure!(Instant::now() < end && envoy.id().is_ok(), "Envoy does not serve: {}", envoy.output());
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
+    envoy.until("Envoy to serve", Duration::from_secs(30), async || Ok(admin.is_live().await)).await?;
     let listeners = admin.get("/listeners").await?;
     Ok(listeners.trim().strip_prefix("http::").context(listeners.clone())?.parse()?)
 }
