@@ -19,9 +19,10 @@ use crate::envoy::admin::Admin;
 use crate::envoy::find::Places;
 use crate::envoy::process::Launch;
 use crate::envoy::supervisor::{Event, Supervisor};
+use crate::fault::Fault;
 use crate::model::Model;
 use crate::object::ObjectRef;
-use crate::problem::{Place, Problem, Severity};
+use crate::problem::{Problem, Severity};
 use crate::render::{Bindings, ConfigSource, Resources, Settings, render};
 use crate::snapshot::Snapshot;
 use crate::source::{Reader, Source};
@@ -246,15 +247,11 @@ impl Gateway {
 
 /// The filter's own parser refuses what was translated, which is our fault and nobody else's.
 fn unservable(message: &str) -> Problem {
-    Problem {
-        place: Place::Object(ObjectRef::cluster("FilterConfig", "gatewasm")),
-        field: String::new(),
-        severity: Severity::Error,
-        reason: "Refused".to_owned(),
-        message: format!(
-            "The last good configuration stays: {message}. This is a fault of gatewasm, please report it."
-        ),
-    }
+    let message = format!(
+        "The last good configuration stays: {message}. This is a fault of gatewasm, please report it."
+    );
+    Fault::new("", "Refused", message)
+        .problem(&ObjectRef::cluster("FilterConfig", "gatewasm"), Severity::Error)
 }
 
 /// Envoy's refusals as problems of the Gateways that they name, or of all where they name none.
@@ -267,13 +264,10 @@ fn rejections(model: &Model, outcome: &Outcome) -> Vec<Problem> {
         if gateways.is_empty() || *kind != Kind::Listener {
             gateways = model.gateways.keys().collect();
         }
-        problems.extend(gateways.into_iter().map(|key| Problem {
-            place: Place::Object(ObjectRef::namespaced("Gateway", key)),
-            field: String::new(),
-            severity: Severity::Error,
-            reason: "RefusedByEnvoy".to_owned(),
-            message: format!("Envoy refused the {kind}, and what it had stays in effect: {message}"),
-        }));
+        let text = format!("Envoy refused the {kind}, and what it had stays in effect: {message}");
+        let fault = Fault::new("", "RefusedByEnvoy", text);
+        let object = |key| ObjectRef::namespaced("Gateway", key);
+        problems.extend(gateways.into_iter().map(|key| fault.problem(&object(key), Severity::Error)));
     }
     problems
 }
