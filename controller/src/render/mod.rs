@@ -5,7 +5,7 @@ pub mod access_log;
 pub mod bootstrap;
 mod clusters;
 pub mod config_map;
-mod extension;
+pub mod extension;
 pub mod files;
 mod http_connection_manager;
 mod listeners;
