@@ -31,9 +31,14 @@ test-wasm: (tools "test")
 
 # Golden files: write what is generated now, then show what changed
 [group('test')]
-update-golden *CASE:
-    UPDATE_EXPECT=1 cargo test --locked -p gatewasm-tests --test golden -- {{ CASE }}
+update-golden:
+    UPDATE_EXPECT=1 cargo test --locked -p gatewasm-tests --test golden
     git diff --stat -- tests/golden
+
+# The README's first command: `./dev demo`, and every curl line that it prints
+[group('test')]
+test-demo:
+    tests/demo_check.sh
 
 # Figures: nanoseconds per decision, CPU per request in Envoy, size of the filter
 [group('test')]

@@ -3,6 +3,7 @@
 pub mod api;
 pub mod cli;
 pub mod envoy;
+mod fault;
 pub mod filter_binary;
 pub mod local;
 pub mod model;

@@ -53,6 +53,7 @@ fn route(plugin: &Plugin) -> Result<Next, Failed> {
 /// The probe's answer: which configuration runs, and in which VM. Envoy has one VM per worker, so that a caller who has
 /// heard every VM knows what every worker does.
 fn probe(plugin: &Plugin) -> Next {
+    // Both are hexadecimal: nothing in them needs an escape.
     let config = &plugin.config;
     let vm = plugin::with_vm(|vm| vm.id.clone());
     answer(200, "gatewasm_probe", &format!("{{\"config\":\"{config}\",\"vm\":\"{vm}\"}}\n"))

@@ -20,7 +20,7 @@ use crate::timestamp::Timestamp;
 use crate::wire;
 
 /// Largest weight of a backend (Gateway API `BackendRef.weight`).
-pub const MAX_WEIGHT: u32 = 1_000_000;
+const MAX_WEIGHT: u32 = 1_000_000;
 
 /// Most pairs of hostname and match that a table holds, 40 MB: a route's matches apply under each of its hostnames,
 /// and a small document could ask for more memory than there is.

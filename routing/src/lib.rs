@@ -40,7 +40,7 @@ mod table;
 pub mod timestamp;
 pub mod wire;
 
-pub use compile::{MAX_WEIGHT, check_match, compile};
+pub use compile::{check_match, compile};
 pub use explain::{
     Candidate, DecisionType, ExplainedBackend, ExplainedDecision, ExplainedRoute, Explanation,
 };

@@ -2,7 +2,7 @@
 //!
 //! Envoy strips every client-sent header with [`PREFIX`] before anything else looks at the request
 //! (`early_header_mutation`), then each filter chain appends [`LISTENER`]. The filter overwrites [`CLUSTER`] (and
-//! [`POLICY`]), Envoy's single route reads them and removes everything with [`PREFIX`] before a backend sees it.
+//! [`POLICY`]), Envoy's single route reads them and removes all three before a backend sees the request.
 
 /// Every header that is between Envoy and the filter alone begins with this.
 pub const PREFIX: &str = "x-gw-";

@@ -6,12 +6,14 @@ use std::io::Write as _;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
+use gatewasm_tests::certificate::Certificate;
 use gatewasm_tests::client::Request;
 use gatewasm_tests::echo::Echo;
 use gatewasm_tests::process::Process;
+use gatewasm_tests::standalone::sha256;
 use gatewasm_tests::tools;
 use k8s_openapi::api::core::v1::{ConfigMap, Secret};
 use serde::de::DeserializeOwned;
@@ -70,20 +72,13 @@ const BACKENDS: [&str; 4] =
 
 /// The manifests with their certificate, in a file; and the certificate.
 fn manifests() -> Result<(TempDir, String)> {
-    let certificate = rcgen::generate_simple_self_signed(["shop.example.com".to_owned()])?;
-    let secret = json!({
-        "apiVersion": "v1",
-        "kind": "Secret",
-        "type": "kubernetes.io/tls",
-        "metadata": {"name": "web", "namespace": "infra"},
-        "stringData": {
-            "tls.crt": certificate.cert.pem(),
-            "tls.key": certificate.signing_key.serialize_pem(),
-        },
-    });
+    let certificate = Certificate::self_signed(["shop.example.com"])?;
     let folder = tempfile::tempdir()?;
-    std::fs::write(folder.path().join("in.yaml"), format!("{MANIFESTS}---\n{secret}\n"))?;
-    Ok((folder, certificate.cert.pem()))
+    std::fs::write(
+        folder.path().join("in.yaml"),
+        format!("{MANIFESTS}---\n{}\n", certificate.secret("web")),
+    )?;
+    Ok((folder, certificate.chain))
 }
 
 /// Runs the binary with `input` as its standard input.
@@ -278,8 +273,7 @@ fn routes_lists_in_order_of_precedence() -> Result<()> {
 #[test]
 fn version_names_all_parts() -> Result<()> {
     let versions = json_of(&gatewasm("", ["version", "-o", "json"])?)?;
-    let hash = <sha2::Sha256 as sha2::Digest>::digest(gatewasm::filter_binary::WASM);
-    assert_eq!(versions["filterSha256"], format!("{hash:x}"));
+    assert_eq!(versions["filterSha256"], sha256(gatewasm::filter_binary::WASM));
     assert_eq!(versions["filterConfig"], gatewasm_routing::config::VERSION);
     assert_eq!(versions["gatewayApi"], gatewasm::GATEWAY_API_VERSION);
     for part in ["gatewasm", "filter", "envoy"] {
@@ -399,14 +393,9 @@ async fn stock_envoy_runs_the_rendered_folder() -> Result<()> {
         ["-c", bootstrap, "--concurrency", "1", "--disable-hot-restart", "--log-level", "warning"];
     let envoy = Process::start(&envoy, &arguments)?;
     let request = Request::get("shop.example.com", "/cart").header("env", "canary");
-    let end = Instant::now() + Duration::from_secs(30);
-    let answer = loop {
-        match request.send(rendered.http).await {
-            Ok(answer) => break answer,
-            Err(error) => ensure!(Instant::now() < end, "{error:#}\n{}", envoy.output()),
-        }
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    };
+    let answers = async || Ok(request.send(rendered.http).await.map(|_| true)?);
+    envoy.until("an answer", Duration::from_secs(30), answers).await?;
+    let answer = request.send(rendered.http).await?;
     assert_eq!((answer.status, answer.echoed()?.backend.as_str()), (200, "cart-v2"), "{}", envoy.output());
     let answer = request.send_tls(rendered.https, "shop.example.com", &rendered.root).await?;
     assert_eq!((answer.status, answer.echoed()?.backend.as_str()), (200, "cart-v2"));

@@ -10,7 +10,7 @@ use gatewasm::envoy::process::Launch;
 use gatewasm::envoy::supervisor::Supervisor;
 use gatewasm::model::{Cluster, Endpoint, Gateway, Listener, Model};
 use gatewasm::object::ObjectKey;
-use gatewasm::render::bootstrap::{Address, Addresses, bootstrap};
+use gatewasm::render::bootstrap::bootstrap;
 use gatewasm::render::files::files;
 use gatewasm::render::{ConfigSource, Settings, render, yaml};
 use gatewasm::xds::agent::{Agent, Outcome, State, Target};
@@ -20,6 +20,7 @@ use gatewasm_routing::wire;
 use gatewasm_tests::client::Request;
 use gatewasm_tests::echo::Echo;
 use gatewasm_tests::tools;
+use gatewasm_tests::until::until;
 use gatewasm_tests::validate::validate;
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -51,13 +52,8 @@ impl Rig {
             filter_path: filter,
             access_log: false,
         };
-        let addresses = Addresses {
-            admin: Address::Pipe(target.admin.clone()),
-            probe: Address::Pipe(target.probe.clone()),
-            agent: target.agent.clone(),
-        };
         let path = folder.path().join("bootstrap.yaml");
-        std::fs::write(&path, yaml(&bootstrap(&settings, &addresses))?)?;
+        std::fs::write(&path, yaml(&bootstrap(&settings, &target.addresses()))?)?;
         let agent = Agent::with_linger(&target, Duration::from_secs(1))?;
         let launch = Launch { binary: tools::envoy()?, bootstrap: path, workers: 2 };
         let envoy = Supervisor::start(launch, Admin::new(&target.admin)).await?;
@@ -178,11 +174,7 @@ async fn a_cluster_that_nothing_names_any_more_lingers_and_goes() -> Result<()> 
 
     tokio::time::sleep_until(rig.agent.next_sweep().context("nothing lingers")?).await;
     rig.agent.sweep();
-    let end = tokio::time::Instant::now() + LIMIT;
-    while rig.clusters().await? != fixed + 1 {
-        ensure!(tokio::time::Instant::now() < end, "the cluster is still there");
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
+    until("the cluster to go", LIMIT, async || Ok(rig.clusters().await? == fixed + 1)).await?;
     assert_eq!(rig.agent.next_sweep(), None);
     Ok(())
 }
@@ -317,9 +309,7 @@ async fn web_sockets_pass_and_outlive_changes() -> Result<()> {
         tokio::time::sleep_until(due).await;
         rig.agent.sweep();
     }
-    while rig.clusters().await? != clusters - 3 {
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
+    until("the clusters to go", LIMIT, async || Ok(rig.clusters().await? == clusters - 3)).await?;
     stream.write_u8(9).await?;
     assert_eq!(tokio::time::timeout(LIMIT, stream.read_u8()).await??, 9);
     Ok(())
@@ -351,11 +341,7 @@ async fn rendered_files_run_without_us_and_are_followed() -> Result<()> {
         filter_path: at("gatewasm.wasm"),
         access_log: false,
     };
-    let addresses = Addresses {
-        admin: Address::Pipe(at("admin.sock")),
-        probe: Address::Pipe(at("probe.sock")),
-        agent: at("agent.sock"),
-    };
+    let target = Target::in_folder(folder.path(), 1);
     let (one, two) = (Echo::start("one").await?, Echo::start("two").await?);
     // Both clusters from the beginning; only the route changes.
     let model = |cluster: &str| {
@@ -366,7 +352,7 @@ async fn rendered_files_run_without_us_and_are_followed() -> Result<()> {
     };
     let write = |cluster: &str, only: Option<&str>| -> Result<()> {
         let resources = render(&model(cluster), &settings);
-        for (name, text) in files(&resources, &settings, &addresses)? {
+        for (name, text) in files(&resources, &settings, &target.addresses())? {
             if only.is_none_or(|only| only == name) {
                 std::fs::write(at("new"), text)?;
                 std::fs::rename(at("new"), at(&name))?;
@@ -375,18 +361,13 @@ async fn rendered_files_run_without_us_and_are_followed() -> Result<()> {
         Ok(())
     };
     write("foo-ns/one/80", None)?;
-    let launch = Launch { binary: tools::envoy()?, bootstrap: at("bootstrap.yaml"), workers: 1 };
-    let envoy = Supervisor::start(launch, Admin::new(at("admin.sock"))).await?;
+    let launch = Launch { binary: tools::envoy()?, bootstrap: at("bootstrap.yaml"), workers: target.workers };
+    let envoy = Supervisor::start(launch, Admin::new(&target.admin)).await?;
     let answers = async |wanted: &str| -> Result<()> {
-        let end = tokio::time::Instant::now() + LIMIT;
-        loop {
-            let answer = Request::get("foo.example.com", "/").send(address).await;
-            if answer.as_ref().is_ok_and(|it| it.echoed().is_ok_and(|it| it.backend == wanted)) {
-                return Ok(());
-            }
-            ensure!(tokio::time::Instant::now() < end, "not answered by {wanted}: {answer:?}");
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
+        let answered = async || {
+            Ok(Request::get("foo.example.com", "/").send(address).await?.echoed()?.backend == wanted)
+        };
+        until(&format!("an answer of {wanted}"), LIMIT, answered).await
     };
     answers("one").await?;
     write("foo-ns/two/80", Some("routes.yaml"))?;

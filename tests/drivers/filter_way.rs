@@ -15,6 +15,9 @@ use rustix::process::Signal;
 use serde_json::{Value, json};
 use tokio::process::Command;
 
+/// Longest wait for anything that has to happen.
+const LIMIT: Duration = Duration::from_secs(20);
+
 const FOO: &str = "foo.example.com";
 
 fn foo() -> Request {
@@ -212,9 +215,8 @@ async fn a_change_that_is_undone_is_undone_even_while_an_old_request_lasts() -> 
     let address = envoy.http;
     let lasting =
         tokio::spawn(async move { Request::get("bar.example.com", "/bar?delay=5000").send(address).await });
-    while envoy.backends["bar-ns/bar/8080"].requests() == 0 {
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
+    let bar = &envoy.backends["bar-ns/bar/8080"];
+    envoy.envoy.until("the request to arrive", LIMIT, async || Ok(bar.requests() > 0)).await?;
     for round in [1, 0, 1, 0] {
         envoy.publish(&configs[round]).await?;
         config = envoy.wait_for_another_config(&config).await?;
@@ -259,7 +261,7 @@ async fn a_broken_file_is_refused_and_the_old_routes_stay() -> Result<()> {
         envoy.swap(&file).await?;
         assert_eq!(envoy.refused().await?, refused + 1, "{what}");
         // Envoy counts the refusal before its log line has arrived here.
-        envoy.envoy.wait_for_output(message, Duration::from_secs(10)).await.context(what)?;
+        envoy.envoy.until_printed(message, Duration::from_secs(10)).await.context(what)?;
         assert_eq!(envoy.probe().await?, before, "{what}");
         assert_eq!(envoy.send(&foo().header("env", "canary")).await?.echoed()?.backend, "foo-v2", "{what}");
     }
@@ -288,7 +290,7 @@ async fn the_access_log_names_listener_route_and_rule() -> Result<()> {
             )}},
         },
     }]);
-    let mut envoy = Standalone::start(files, 1).await?;
+    let envoy = Standalone::start(files, 1).await?;
     envoy.send(&foo()).await?;
     envoy.send(&Request::get(FOO, "/")).await?;
     envoy.send(&Request::get("example.org", "/")).await?;
@@ -297,7 +299,7 @@ async fn the_access_log_names_listener_route_and_rule() -> Result<()> {
         "access 404 infra/web/http|-|-|gatewasm_no_route",
         "access 404 -|-|-|gatewasm_no_listener",
     ] {
-        envoy.envoy.wait_for_output(line, Duration::from_secs(20)).await?;
+        envoy.envoy.until_printed(line, LIMIT).await?;
     }
     Ok(())
 }
@@ -317,7 +319,7 @@ async fn func_e_runs_the_bootstrap_as_it_stands() -> Result<()> {
     command.args(["run", "-c", "envoy/bootstrap.yaml"]).current_dir(repository);
     command.env("ENVOY_PATH", std::fs::canonicalize(tools::envoy()?)?).env("FUNC_E_HOME", home.path());
     let mut func_e = Process::spawn(command)?;
-    func_e.wait_for_output("starting main dispatch loop", Duration::from_secs(60)).await?;
+    func_e.until_printed("starting main dispatch loop", Duration::from_secs(60)).await?;
     let address = SocketAddr::from(([127, 0, 0, 1], 8080));
     // There need not be backends on the example's ports; 500 would mean that there is no filter or no cluster.
     let routed = foo().send(address).await?.status;
@@ -326,7 +328,7 @@ async fn func_e_runs_the_bootstrap_as_it_stands() -> Result<()> {
     let probe = Request::get("probe", "/").send(SocketAddr::from(([127, 0, 0, 1], 8081))).await?;
     assert!(probe.text().contains(&sha256(Files::read()?.config()?.as_bytes())), "{}", probe.text());
     func_e.signal(Signal::TERM)?;
-    func_e.wait(Duration::from_secs(20)).await?;
+    func_e.wait(LIMIT).await?;
     Ok(())
 }
 

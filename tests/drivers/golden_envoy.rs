@@ -5,17 +5,16 @@
 //! passes). So the resources are also put into the bootstrap itself, where it looks at each of them.
 
 use std::path::Path;
-use std::process::Command;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use anyhow::{Context, Result, anyhow, ensure};
 use gatewasm::model::Model;
-use gatewasm::render::bootstrap::{Address, Addresses};
 use gatewasm::render::{ConfigSource, files, render};
+use gatewasm::xds::agent::Target;
 use gatewasm::xds::encode::Encoder;
 use gatewasm_tests::golden::{Run, cases, run};
 use gatewasm_tests::tools;
-use gatewasm_tests::validate::{accepts, static_bootstrap};
+use gatewasm_tests::validate::{accepts, accepts_file, static_bootstrap};
 use serde_json::{Value, json};
 
 /// Envoys at a time.
@@ -24,20 +23,11 @@ const PARALLEL: usize = 2;
 /// Renders the case as a folder, and has Envoy look at it as it would be started.
 fn validate_files(run: &Run, folder: &Path) -> Result<()> {
     let settings = run.settings(ConfigSource::Files(folder.to_owned()), &folder.join("gatewasm.wasm"));
-    let addresses = Addresses {
-        admin: Address::Pipe(folder.join("admin.sock")),
-        probe: Address::Pipe(folder.join("probe.sock")),
-        agent: folder.join("agent.sock"),
-    };
     let resources = render(&run.translation.model, &settings);
-    for (name, text) in files::files(&resources, &settings, &addresses)? {
+    for (name, text) in files::files(&resources, &settings, &Target::in_folder(folder, 1).addresses())? {
         std::fs::write(folder.join(name), text)?;
     }
-    let mut command = Command::new(tools::envoy()?);
-    command.args(["--mode", "validate", "--disable-hot-restart", "--log-level", "error", "-c"]);
-    let output = command.arg(folder.join("bootstrap.yaml")).output()?;
-    ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    Ok(())
+    accepts_file(&folder.join("bootstrap.yaml"))
 }
 
 #[test]

@@ -4,24 +4,18 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
 
 use gatewasm::source::{Input, Source};
 use gatewasm::translate::{Options, Translation, translate};
+use gatewasm_tests::golden;
 use proptest::prelude::*;
 use serde_json::Value;
 
 /// The documents of every golden case.
 fn cases() -> Vec<Vec<Value>> {
-    let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("golden");
-    let folders = |path: &Path| -> Vec<PathBuf> {
-        let mut paths: Vec<PathBuf> =
-            std::fs::read_dir(path).unwrap().map(|entry| entry.unwrap().path()).collect();
-        paths.sort();
-        paths
-    };
-    let cases = folders(&golden).into_iter().flat_map(|area| folders(&area));
-    cases
+    golden::cases()
+        .unwrap()
+        .into_iter()
         .map(|case| {
             let text = std::fs::read_to_string(case.join("in.yaml")).unwrap();
             serde_saphyr::from_multiple::<Value>(&text).unwrap()

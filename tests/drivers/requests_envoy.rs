@@ -7,22 +7,24 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use gatewasm::model::{self, Model};
 use gatewasm::object::ObjectKey;
-use gatewasm::render::bootstrap::{Address, Addresses};
 use gatewasm::render::{ConfigSource, Settings, files, render};
+use gatewasm::xds::agent::Target;
 use gatewasm_request_table::{Case, Outcome, Table, tables};
 use gatewasm_routing::config::{FilterConfig, Listener, Protocol, VERSION};
 use gatewasm_routing::wire;
+use gatewasm_tests::certificate::Certificate;
 use gatewasm_tests::client::Answer;
 use gatewasm_tests::echo::Echo;
 use gatewasm_tests::exact::{Exact, Sent, Tls};
 use gatewasm_tests::process::Process;
 use gatewasm_tests::tools;
 use serde::Deserialize;
+use tokio::net::TcpStream;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
@@ -313,11 +315,6 @@ struct World {
     _echoes: Vec<Echo>,
 }
 
-struct Certificate {
-    chain: String,
-    private_key: String,
-}
-
 impl World {
     async fn start(tables: &[Table], folder: &Path) -> Result<Self> {
         let configs = tables.iter().map(|table| &table.config);
@@ -349,16 +346,12 @@ impl World {
         }
         let source = ConfigSource::Files(folder.to_owned());
         let settings = Settings { bindings, source, filter_path, access_log: true };
-        let addresses = Addresses {
-            admin: Address::Pipe(folder.join("admin.sock")),
-            probe: Address::Pipe(folder.join("probe.sock")),
-            agent: folder.join("agent.sock"),
-        };
+        let addresses = Target::in_folder(folder, 1).addresses();
         for (name, text) in files::files(&render(&model, &settings), &settings, &addresses)? {
             std::fs::write(folder.join(name), text)?;
         }
         let bootstrap = folder.join("bootstrap.yaml");
-        let mut envoy = Process::start(
+        let envoy = Process::start(
             &tools::envoy()?,
             &[
                 "--config-path",
@@ -374,7 +367,8 @@ impl World {
             ],
         )?;
         for address in settings.bindings.values() {
-            wait_for_port(&mut envoy, *address).await?;
+            let connects = async || Ok(TcpStream::connect(*address).await.map(|_| true)?);
+            envoy.until(&format!("{address} to be served"), LIMIT, connects).await?;
         }
         Ok(Self { bindings: settings.bindings, certificate, envoy, _echoes: echoes })
     }
@@ -396,18 +390,17 @@ impl World {
 
     /// The line of the access log for the connection from `client`.
     async fn logged(&self, client: SocketAddr) -> Result<Logged> {
-        let end = Instant::now() + LIMIT;
         let mark = format!("\"{client}\"");
-        loop {
+        let line = || {
             let output = self.envoy.output();
-            if let Some(line) = output.lines().find(|line| line.starts_with('{') && line.contains(&mark)) {
-                let logged: Logged = serde_json::from_str(line).with_context(|| line.to_owned())?;
-                ensure!(logged.client == client, "{line}");
-                return Ok(logged);
-            }
-            ensure!(Instant::now() < end, "no line of the access log for {client} in:\n{output}");
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
+            output.lines().find(|line| line.starts_with('{') && line.contains(&mark)).map(str::to_owned)
+        };
+        let what = format!("a line of the access log for {client}");
+        self.envoy.until(&what, LIMIT, async || Ok(line().is_some())).await?;
+        let line = line().context(what)?;
+        let logged: Logged = serde_json::from_str(&line).with_context(|| line.clone())?;
+        ensure!(logged.client == client, "{line}");
+        Ok(logged)
     }
 }
 
@@ -503,16 +496,5 @@ fn certificate(tables: &[Table]) -> Result<Certificate> {
     let listeners = tables.iter().flat_map(|table| &table.config.listeners);
     let names: BTreeSet<String> =
         listeners.filter(|it| it.protocol == Protocol::Https).map(server_name).collect();
-    let made = rcgen::generate_simple_self_signed(names.into_iter().collect::<Vec<_>>())?;
-    Ok(Certificate { chain: made.cert.pem(), private_key: made.signing_key.serialize_pem() })
-}
-
-async fn wait_for_port(envoy: &mut Process, address: SocketAddr) -> Result<()> {
-    let end = Instant::now() + LIMIT;
-    while tokio::net::TcpStream::connect(address).await.is_err() {
-        envoy.id().with_context(|| format!("Envoy has ended:\n{}", envoy.output()))?;
-        ensure!(Instant::now() < end, "{address} is not served:\n{}", envoy.output());
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
-    Ok(())
+    Certificate::self_signed(names)
 }

@@ -6,6 +6,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
+use gatewasm_tests::certificate::Certificate;
 use gatewasm_tests::client::{Answer, Request};
 use gatewasm_tests::echo::Echo;
 use gatewasm_tests::load::Load;
@@ -226,9 +227,8 @@ async fn a_low_port_is_moved_where_it_is_not_permitted() -> Result<()> {
     } else {
         Command::new(tools::gatewasm()?)
     };
-    let mut running = Running::launch(command, &simple(997, &[foo.address]), &["--port-offset", "20000"])?;
-    let ready = running.ready();
-    running.process.wait_for_file(&ready, LIMIT).await?;
+    let running = Running::launch(command, &simple(997, &[foo.address]), &["--port-offset", "20000"])?;
+    running.until_ready().await?;
     let address = running.address("infra/web", "http")?;
     if lowest > 997 {
         assert_eq!(address.port(), 20_997);
@@ -242,38 +242,6 @@ async fn a_low_port_is_moved_where_it_is_not_permitted() -> Result<()> {
     running.stop().await
 }
 
-/// A Secret with a self-signed certificate for `host`, and the certificate.
-fn certificate(folder: &Path, name: &str, host: &str) -> Result<(Value, String)> {
-    let (key, certificate) = (folder.join(format!("{name}.key")), folder.join(format!("{name}.crt")));
-    let status = std::process::Command::new("openssl")
-        .args(["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"])
-        .args([
-            "-days",
-            "30",
-            "-subj",
-            &format!("/CN={host}"),
-            "-addext",
-            &format!("subjectAltName=DNS:{host}"),
-        ])
-        .args(["-addext", "basicConstraints=critical,CA:FALSE"])
-        .arg("-keyout")
-        .arg(&key)
-        .arg("-out")
-        .arg(&certificate)
-        .stderr(std::process::Stdio::null())
-        .status()?;
-    ensure!(status.success(), "openssl: {status}");
-    let certificate = std::fs::read_to_string(certificate)?;
-    let secret = json!({
-        "apiVersion": "v1",
-        "kind": "Secret",
-        "metadata": {"name": name, "namespace": "infra"},
-        "type": "kubernetes.io/tls",
-        "stringData": {"tls.crt": certificate, "tls.key": std::fs::read_to_string(key)?},
-    });
-    Ok((secret, certificate))
-}
-
 fn https(name: &str, port: u16, hostname: &str, secrets: &[&str]) -> Value {
     let secrets: Vec<Value> = secrets.iter().map(|name| json!({"name": name})).collect();
     json!({
@@ -284,50 +252,51 @@ fn https(name: &str, port: u16, hostname: &str, secrets: &[&str]) -> Value {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn certificates_are_chosen_by_server_name_and_renewed_in_place() -> Result<()> {
-    let folder = tempfile::tempdir()?;
     let foo = Echo::start("foo").await?;
     let (port, names) = (tools::free_port()?, ["a.example.com", "b.example.com"]);
-    let (secret_a, root_a) = certificate(folder.path(), "a", names[0])?;
-    let (secret_b, root_b) = certificate(folder.path(), "b", names[1])?;
+    let (a, b) = (Certificate::self_signed([names[0]])?, Certificate::self_signed([names[1]])?);
     let listeners = [https("a", port, names[0], &["a"]), https("b", port, names[1], &["b"])];
     let mut manifests = simple(port, &[foo.address]);
     manifests.retain(|(name, _)| *name != "gateway.yaml");
     manifests.push(("gateway.yaml", vec![class(), gateway("web", &listeners)]));
-    manifests.push(("a.yaml", vec![secret_a]));
-    manifests.push(("b.yaml", vec![secret_b]));
+    manifests.push(("a.yaml", vec![a.secret("a")]));
+    manifests.push(("b.yaml", vec![b.secret("b")]));
     let running = Running::start(&manifests, &[]).await?;
     let address = running.address("infra/web", "a")?;
     let ask = async |name: &str, root: &str| -> Result<Answer> {
         Request::get(name, "/").send_tls(address, name, root).await
     };
-    assert_eq!(ask(names[0], &root_a).await?.status, 200);
-    assert_eq!(ask(names[1], &root_b).await?.status, 200);
-    assert!(ask(names[0], &root_b).await.is_err(), "the other certificate was shown");
-    assert!(ask("c.example.com", &root_a).await.is_err(), "a server name without a certificate was answered");
+    assert_eq!(ask(names[0], &a.chain).await?.status, 200);
+    assert_eq!(ask(names[1], &b.chain).await?.status, 200);
+    assert!(ask(names[0], &b.chain).await.is_err(), "the other certificate was shown");
+    assert!(
+        ask("c.example.com", &a.chain).await.is_err(),
+        "a server name without a certificate was answered"
+    );
     // The host decides within a connection, and another listener's host is not served on this one (RFC 9110 §15.5.20).
-    let misdirected = Request::get(names[1], "/").send_tls(address, names[0], &root_a).await?;
+    let misdirected = Request::get(names[1], "/").send_tls(address, names[0], &a.chain).await?;
     assert_eq!(misdirected.status, 421);
 
-    let (renewed, root) = certificate(folder.path(), "a", names[0])?;
-    running.write("a.yaml", &[renewed])?;
-    running.until("renewed", async || Ok(ask(names[0], &root).await?.status == 200)).await?;
-    assert_eq!(ask(names[1], &root_b).await?.status, 200);
+    let renewed = Certificate::self_signed([names[0]])?;
+    running.write("a.yaml", &[renewed.secret("a")])?;
+    running.until("renewed", async || Ok(ask(names[0], &renewed.chain).await?.status == 200)).await?;
+    assert_eq!(ask(names[1], &b.chain).await?.status, 200);
 
     // Two certificates of one listener, by server name.
     let both = [class(), gateway("web", &[https("all", port, "*.example.com", &["a", "b"])])];
     running.write("gateway.yaml", &both)?;
     running.until("in the ready file", async || running.address("infra/web", "all").map(|_| true)).await?;
-    assert_eq!(ask(names[0], &root).await?.status, 200);
-    assert_eq!(ask(names[1], &root_b).await?.status, 200);
+    assert_eq!(ask(names[0], &renewed.chain).await?.status, 200);
+    assert_eq!(ask(names[1], &b.chain).await?.status, 200);
     running.write("gateway.yaml", &[class(), gateway("web", &listeners)])?;
     running.until("in the ready file", async || running.address("infra/web", "b").map(|_| true)).await?;
 
     // A certificate that is none costs its listener alone.
-    let (mut broken, _) = certificate(folder.path(), "a", names[0])?;
+    let mut broken = renewed.secret("a");
     broken["stringData"]["tls.crt"] = json!("nonsense");
     running.write("a.yaml", &[broken])?;
     running.until("named", async || Ok(running.process.output().contains("InvalidCertificateRef"))).await?;
-    assert_eq!(ask(names[1], &root_b).await?.status, 200);
+    assert_eq!(ask(names[1], &b.chain).await?.status, 200);
     running.stop().await
 }
 
@@ -434,9 +403,8 @@ async fn the_envoy_that_func_e_has_is_run_directly() -> Result<()> {
         .env("FUNC_E_STATE_HOME", at("state"))
         .env("FUNC_E_RUNTIME_DIR", at("runtime"));
     let foo = Echo::start("foo").await?;
-    let mut running = Running::launch(command, &simple(tools::free_port()?, &[foo.address]), &[])?;
-    let ready = running.ready();
-    running.process.wait_for_file(&ready, LIMIT).await?;
+    let running = Running::launch(command, &simple(tools::free_port()?, &[foo.address]), &[])?;
+    running.until_ready().await?;
     assert!(running.process.output().contains("data/envoy-versions/1.40.0/bin/envoy"));
     assert_eq!(backend(running.address("infra/web", "http")?).await?, "foo");
     running.stop().await

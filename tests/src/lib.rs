@@ -1,6 +1,7 @@
 //! Tools that the drivers share: where the real parts are, a backend that echoes, clients, and processes that end
 //! with their test.
 
+pub mod certificate;
 pub mod client;
 pub mod exact;
 pub mod golden;
@@ -10,6 +11,7 @@ pub mod process;
 pub mod running;
 pub mod standalone;
 pub mod tools;
+pub mod until;
 pub mod validate;
 
 pub use gatewasm_request_table as requests;

@@ -3,12 +3,14 @@
 use std::path::Path;
 use std::process::{ExitStatus, Stdio};
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
-use rustix::process::{Pid, Signal, kill_process};
+use anyhow::{Context, Result, anyhow, bail};
+use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process, waitid};
 use tokio::io::{AsyncBufReadExt, AsyncRead, BufReader};
 use tokio::process::{Child, Command};
+
+use crate::until::{POLL, until};
 
 /// A running program.
 #[derive(Debug)]
@@ -51,20 +53,32 @@ impl Process {
 
     /// Sends a signal.
     pub fn signal(&self, signal: Signal) -> Result<()> {
-        let pid = Pid::from_raw(i32::try_from(self.id()?)?).context("process id")?;
-        Ok(kill_process(pid, signal)?)
+        Ok(kill_process(self.pid()?, signal)?)
     }
 
-    /// Waits until `file` exists; fails when the program ends first or `limit` has passed.
-    pub async fn wait_for_file(&mut self, file: &Path, limit: Duration) -> Result<()> {
-        self.wait_until(&format!("{} to exist", file.display()), limit, || file.exists()).await
+    /// Waits until `done` says so; fails when the program ends by itself first, or `limit` has passed.
+    pub async fn until<F>(&self, what: &str, limit: Duration, done: impl Fn() -> F) -> Result<()>
+    where
+        F: Future<Output = Result<bool>>,
+    {
+        let result = tokio::select! {
+            result = until(what, limit, &done) => result,
+            () = self.end() => {
+                // The last lines may still be on their way.
+                tokio::time::sleep(Duration::from_millis(100)).await;
+                match done().await {
+                    Ok(true) => Ok(()),
+                    last => Err(anyhow!("{what}: the program has ended: {last:?}")),
+                }
+            }
+        };
+        result.map_err(|error| anyhow!("{error:#}; it printed:\n{}", self.output()))
     }
 
     /// Waits until the program has printed `text`.
-    pub async fn wait_for_output(&mut self, text: &str, limit: Duration) -> Result<()> {
-        let output = Arc::clone(&self.output);
-        let printed = move || output.lock().is_ok_and(|all| all.contains(text));
-        self.wait_until(&format!("{text:?} to be printed"), limit, printed).await
+    pub async fn until_printed(&self, text: &str, limit: Duration) -> Result<()> {
+        let what = format!("{text:?} to be printed");
+        self.until(&what, limit, async || Ok(self.output().contains(text))).await
     }
 
     /// Waits for the end of the program.
@@ -75,23 +89,17 @@ impl Process {
         }
     }
 
-    async fn wait_until(&mut self, what: &str, limit: Duration, done: impl Fn() -> bool) -> Result<()> {
-        let end = Instant::now() + limit;
-        while !done() {
-            if let Some(status) = self.child.try_wait()? {
-                // The last lines may still be on their way.
-                tokio::time::sleep(Duration::from_millis(100)).await;
-                if done() {
-                    return Ok(());
-                }
-                bail!("ended with {status} while waiting for {what}; it printed:\n{}", self.output());
-            }
-            if Instant::now() > end {
-                bail!("waited {limit:?} for {what}; it printed:\n{}", self.output());
-            }
-            tokio::time::sleep(Duration::from_millis(10)).await;
+    /// Waits for an end that nobody waits for otherwise, and leaves its status to [`Process::wait`].
+    async fn end(&self) {
+        let Ok(pid) = self.pid() else { return std::future::pending().await };
+        let options = WaitIdOptions::EXITED | WaitIdOptions::NOWAIT | WaitIdOptions::NOHANG;
+        while !matches!(waitid(WaitId::Pid(pid), options), Ok(Some(_))) {
+            tokio::time::sleep(POLL).await;
         }
-        Ok(())
+    }
+
+    fn pid(&self) -> Result<Pid> {
+        Pid::from_raw(i32::try_from(self.id()?)?).context("process id")
     }
 }
 

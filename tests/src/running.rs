@@ -3,7 +3,7 @@
 use std::fs;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use rustix::process::Signal;
@@ -28,26 +28,36 @@ pub struct Running {
 impl Running {
     /// Starts it with these manifests, by file name, and waits until it is ready.
     pub async fn start(manifests: &[(&str, Vec<Value>)], arguments: &[&str]) -> Result<Self> {
-        let mut running = Self::launch(Command::new(tools::gatewasm()?), manifests, arguments)?;
-        let ready = running.ready();
-        running.process.wait_for_file(&ready, LIMIT).await?;
+        let running = Self::launch(Command::new(tools::gatewasm()?), manifests, arguments)?;
+        running.until_ready().await?;
+        Ok(running)
+    }
+
+    /// Starts it with a copy of the files in `folder`, and waits until it is ready.
+    pub async fn start_with_copy_of(folder: &Path, arguments: &[&str]) -> Result<Self> {
+        let work = work()?;
+        for file in fs::read_dir(folder)? {
+            let file = file?;
+            if file.file_type()?.is_file() {
+                fs::copy(file.path(), work.path().join("manifests").join(file.file_name()))?;
+            }
+        }
+        let running = Self::spawn(Command::new(tools::gatewasm()?), work, arguments)?;
+        running.until_ready().await?;
         Ok(running)
     }
 
     /// Starts it by `command`, which ends with the program or a wrapper of it, without waiting. It gets the tests'
     /// Envoy, unless `command` sets `ENVOY_PATH`.
-    pub fn launch(
-        mut command: Command,
-        manifests: &[(&str, Vec<Value>)],
-        arguments: &[&str],
-    ) -> Result<Self> {
-        let work = tempfile::tempdir()?;
-        for folder in ["manifests", "temporary"] {
-            fs::create_dir(work.path().join(folder))?;
-        }
+    pub fn launch(command: Command, manifests: &[(&str, Vec<Value>)], arguments: &[&str]) -> Result<Self> {
+        let work = work()?;
         for (name, objects) in manifests {
             write(&work.path().join("manifests"), name, &documents(objects)?)?;
         }
+        Self::spawn(command, work, arguments)
+    }
+
+    fn spawn(mut command: Command, work: TempDir, arguments: &[&str]) -> Result<Self> {
         if command.as_std().get_envs().all(|(name, _)| name != "ENVOY_PATH") {
             command.env("ENVOY_PATH", tools::envoy()?);
         }
@@ -59,6 +69,16 @@ impl Running {
             .arg(work.path().join("ready.json"))
             .args(arguments);
         Ok(Self { process: Process::spawn(command)?, work })
+    }
+
+    /// Waits until everything is in effect.
+    pub async fn until_ready(&self) -> Result<()> {
+        self.until("the ready file", async || Ok(self.ready().exists())).await
+    }
+
+    /// The folder of manifests that it follows.
+    pub fn manifests(&self) -> PathBuf {
+        self.work.path().join("manifests")
     }
 
     /// The ready file.
@@ -78,7 +98,7 @@ impl Running {
 
     /// Replaces a file of manifests by any text.
     pub fn write_text(&self, name: &str, text: &str) -> Result<()> {
-        write(&self.work.path().join("manifests"), name, text)
+        write(&self.manifests(), name, text)
     }
 
     /// Where a listener of a Gateway is, according to the ready file.
@@ -96,17 +116,12 @@ impl Running {
     }
 
     /// Waits until something holds.
-    pub async fn until(&self, what: &str, done: impl AsyncFn() -> Result<bool>) -> Result<()> {
-        let end = Instant::now() + LIMIT;
-        loop {
-            let last = done().await;
-            if matches!(last, Ok(true)) {
-                return Ok(());
-            }
-            let printed = || self.process.output();
-            ensure!(Instant::now() < end, "{what}: not after {LIMIT:?}: {last:?}; printed:\n{}", printed());
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
+    pub async fn until<F: Future<Output = Result<bool>>>(
+        &self,
+        what: &str,
+        done: impl Fn() -> F,
+    ) -> Result<()> {
+        self.process.until(what, LIMIT, done).await
     }
 
     /// The process ids of the Envoys that it started.
@@ -137,6 +152,15 @@ impl Running {
         ensure!(!self.ready().exists(), "the ready file is left");
         Ok(())
     }
+}
+
+/// A folder with one for the manifests, and one that the program takes for the system's temporary one.
+fn work() -> Result<TempDir> {
+    let work = tempfile::tempdir()?;
+    for folder in ["manifests", "temporary"] {
+        fs::create_dir(work.path().join(folder))?;
+    }
+    Ok(work)
 }
 
 /// Whether a process exists.

@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::net::SocketAddr;
 use std::path::Path;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 use gatewasm::envoy::admin::Admin;
 use gatewasm::filter_binary;
 use http_body_util::{BodyExt, Empty};
@@ -153,12 +153,8 @@ impl Standalone {
     pub async fn swap(&mut self, routes: &[u8]) -> Result<()> {
         let before = self.updates("update_(success|rejected|failure)").await?;
         self.mount.swap(&[(ROUTES, routes)])?;
-        let end = Instant::now() + LIMIT;
-        while self.updates("update_(success|rejected|failure)").await? == before {
-            ensure!(Instant::now() < end, "the file was not read; Envoy printed:\n{}", self.envoy.output());
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-        Ok(())
+        let read = async || Ok(self.updates("update_(success|rejected|failure)").await? != before);
+        self.envoy.until("the file to be read", LIMIT, read).await
     }
 
     /// What each worker answers to a probe, over as many connections, open at the same time; in the order of the VMs' ids.
@@ -186,16 +182,14 @@ impl Standalone {
 
     /// Waits until every worker runs another configuration than `before`, and says which.
     pub async fn wait_for_another_config(&self, before: &str) -> Result<String> {
-        let end = Instant::now() + LIMIT;
-        loop {
+        let everywhere = async || {
             let answers = self.probe().await?;
             let first = answers.first().context("no worker")?.config.clone();
-            if first != before && answers.iter().all(|answer| answer.config == first) {
-                return Ok(first);
-            }
-            ensure!(Instant::now() < end, "still {answers:?}; Envoy printed:\n{}", self.envoy.output());
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
+            anyhow::Ok((first != before && answers.iter().all(|it| it.config == first)).then_some(first))
+        };
+        let done = async || Ok(everywhere().await?.is_some());
+        self.envoy.until("another configuration on every worker", LIMIT, done).await?;
+        everywhere().await?.context("the configuration has changed again")
     }
 
     /// How many updates of the routes were refused so far: by the filter or, where they could not be read, by Envoy.
@@ -231,13 +225,7 @@ async fn prepare(files: &mut Files, admin: &Path) -> Result<BTreeMap<String, Ech
 
 /// Where Envoy listens for requests and for probes, once it does.
 async fn addresses(admin: &Admin, envoy: &Process) -> Result<(SocketAddr, SocketAddr)> {
-    let end = Instant::now() + LIMIT;
-    while !admin.is_live().await {
-        if Instant::now() > end || envoy.id().is_err() {
-            bail!("Envoy does not serve; it printed:\n{}", envoy.output());
-        }
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
+    envoy.until("Envoy to serve", LIMIT, async || Ok(admin.is_live().await)).await?;
     let listeners = admin.get("/listeners").await?;
     let address = |name: &str| -> Result<SocketAddr> {
         let line = listeners.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix("::"));

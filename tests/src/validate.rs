@@ -12,8 +12,9 @@ use std::process::Command;
 use anyhow::{Context, Result, ensure};
 use gatewasm::filter_binary;
 use gatewasm::model::Model;
-use gatewasm::render::bootstrap::{Address, Addresses, bootstrap};
+use gatewasm::render::bootstrap::bootstrap;
 use gatewasm::render::{ConfigSource, Resources, Settings, render, yaml};
+use gatewasm::xds::agent::Target;
 use serde_json::{Value, json};
 
 use crate::tools;
@@ -28,10 +29,15 @@ pub fn validate(model: &Model) -> Result<()> {
 pub fn accepts(bootstrap: &Value, folder: &Path) -> Result<()> {
     let path = folder.join("static.yaml");
     fs::write(&path, yaml(bootstrap)?)?;
+    accepts_file(&path)
+}
+
+/// Whether Envoy takes this bootstrap.
+pub fn accepts_file(path: &Path) -> Result<()> {
     let output = Command::new(tools::envoy()?)
         .args(["--mode", "validate", "--disable-hot-restart", "--log-level", "error"])
         .args(["--reject-unknown-dynamic-fields", "--config-path"])
-        .arg(&path)
+        .arg(path)
         .output()?;
     let said = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
     ensure!(output.status.success(), "Envoy refuses {}: {said}", path.display());
@@ -49,12 +55,7 @@ pub fn static_bootstrap(models: &[&Model], folder: &Path) -> Result<Value> {
         filter_path: filter,
         access_log: true,
     };
-    let addresses = Addresses {
-        admin: Address::Pipe(folder.join("admin.sock")),
-        probe: Address::Pipe(folder.join("probe.sock")),
-        agent: folder.join("agent.sock"),
-    };
-    let mut bootstrap = bootstrap(&settings, &addresses);
+    let mut bootstrap = bootstrap(&settings, &Target::in_folder(folder, 1).addresses());
     bootstrap.as_object_mut().context("bootstrap")?.remove("dynamic_resources");
     let fixed = &mut bootstrap["static_resources"];
     fixed["clusters"] = json!([]);

@@ -16,7 +16,7 @@ use crate::object::ObjectKey;
 use crate::problem::{self, Problem};
 use crate::render::bootstrap::{Address, Addresses};
 use crate::render::extension::accepted;
-use crate::render::{ConfigSource, Resources, Settings, config_map, files, render};
+use crate::render::{Bindings, ConfigSource, Resources, Settings, config_map, files, render};
 
 /// Name of the filter's file in the folder.
 const WASM: &str = "gatewasm.wasm";
@@ -134,7 +134,7 @@ fn probe_port(admin: u16) -> Result<u16> {
     admin.checked_add(1).context("--admin-port leaves no port for the probe; choose a lower one")
 }
 
-fn bindings(args: &Args, model: &Model, key: &ObjectKey) -> Result<BTreeMap<(ObjectKey, u16), SocketAddr>> {
+fn bindings(args: &Args, model: &Model, key: &ObjectKey) -> Result<Bindings> {
     let gateway = model.gateways.get(key).context("the chosen Gateway")?;
     let address = gateway.addresses.first().copied().unwrap_or(args.address);
     gateway

@@ -8,9 +8,9 @@ use anyhow::{Context as _, Result};
 use tracing_subscriber::EnvFilter;
 
 use super::FINE;
+use super::inputs::Backends;
 use crate::local::report::LogFormat;
 use crate::local::{self, Options};
-use crate::translate::BackendOverride;
 
 /// Arguments of `gatewasm run`.
 #[derive(Debug, clap::Args)]
@@ -19,9 +19,8 @@ pub(super) struct Args {
     #[arg(short, long = "filename", value_name = "PATH", required = true)]
     filename: Vec<PathBuf>,
 
-    /// Endpoint of a Service, in place of EndpointSlices: namespace/service[:port]=host:port. Repeatable.
-    #[arg(long = "backend", value_name = "SERVICE=ADDRESS")]
-    backends: Vec<BackendOverride>,
+    #[command(flatten)]
+    backends: Backends,
 
     /// Envoy binary; otherwise $ENVOY_PATH, then what func-e runs, then the one in PATH.
     #[arg(long, value_name = "PATH")]
@@ -57,7 +56,7 @@ pub(super) fn run(args: Args) -> Result<u8> {
     let cpus = || std::thread::available_parallelism().map_or(1, usize::from);
     let options = Options {
         paths: args.filename,
-        backends: args.backends,
+        backends: args.backends.backends,
         envoy: args.envoy,
         workers: args.concurrency.map_or_else(cpus, usize::from),
         port_offset: args.port_offset,

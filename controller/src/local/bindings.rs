@@ -1,15 +1,14 @@
 //! Which address and port of this machine each Gateway gets. Pure: whether an address can be bound is asked.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
 
+use crate::fault::Fault;
 use crate::model::{Gateway, Model};
 use crate::object::{ObjectKey, ObjectRef};
-use crate::problem::{Place, Problem, Severity};
-
-/// Where each port of each Gateway is bound.
-pub type Bindings = BTreeMap<(ObjectKey, u16), SocketAddr>;
+use crate::problem::{Problem, Severity};
+use crate::render::Bindings;
 
 /// The last loopback address that is tried: 127.0.0.1 to 127.0.0.254.
 const LAST_LOOPBACK: u8 = 254;
@@ -214,17 +213,15 @@ fn problem(key: &ObjectKey, gateway: &Gateway, port: u16, address: SocketAddr, w
         }
         Refused::Other(error) => format!("{address} cannot be bound: {error}"),
     };
-    Problem {
-        place: Place::Object(ObjectRef::namespaced("Gateway", key)),
-        field: "spec.listeners".to_owned(),
-        severity: Severity::Error,
-        reason: "AddressNotUsable".to_owned(),
-        message: format!("Listener{plural} {} with port {port}: {why}.", names.join(", ")),
-    }
+    let message = format!("Listener{plural} {} with port {port}: {why}.", names.join(", "));
+    let object = ObjectRef::namespaced("Gateway", key);
+    Fault::new("spec.listeners", "AddressNotUsable", message).problem(&object, Severity::Error)
 }
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use gatewasm_routing::config::{FilterConfig, Protocol, VERSION};
 
     use super::*;

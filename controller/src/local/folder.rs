@@ -6,7 +6,7 @@ use anyhow::{Context as _, Result};
 use tempfile::TempDir;
 
 use crate::filter_binary;
-use crate::render::bootstrap::{Address, Addresses, bootstrap};
+use crate::render::bootstrap::bootstrap;
 use crate::render::{Settings, yaml};
 use crate::xds::agent::Target;
 
@@ -44,13 +44,9 @@ impl Folder {
 
     /// Writes what Envoy starts with.
     pub(super) fn bootstrap(&self, settings: &Settings, target: &Target) -> Result<PathBuf> {
-        let addresses = Addresses {
-            admin: Address::Pipe(target.admin.clone()),
-            probe: Address::Pipe(target.probe.clone()),
-            agent: target.agent.clone(),
-        };
         let path = self.folder.path().join("bootstrap.yaml");
-        std::fs::write(&path, yaml(&bootstrap(settings, &addresses))?).context("write the bootstrap")?;
+        std::fs::write(&path, yaml(&bootstrap(settings, &target.addresses()))?)
+            .context("write the bootstrap")?;
         Ok(path)
     }
 }

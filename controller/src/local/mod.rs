@@ -19,17 +19,17 @@ use crate::envoy::admin::Admin;
 use crate::envoy::find::Places;
 use crate::envoy::process::Launch;
 use crate::envoy::supervisor::{Event, Supervisor};
+use crate::fault::Fault;
 use crate::model::Model;
 use crate::object::ObjectRef;
-use crate::problem::{Place, Problem, Severity};
+use crate::problem::{Problem, Severity};
 use crate::render::extension::accepted;
-use crate::render::{ConfigSource, Resources, Settings, render};
+use crate::render::{Bindings, ConfigSource, Resources, Settings, render};
 use crate::snapshot::Snapshot;
 use crate::source::{Reader, Source};
 use crate::translate::{self, BackendOverride, translate};
 use crate::xds::agent::{Agent, Outcome, State};
 use crate::xds::kind::Kind;
-use bindings::Bindings;
 use folder::Folder;
 use ready_file::ReadyFile;
 use report::{LogFormat, Report, served};
@@ -249,13 +249,9 @@ impl Gateway {
 
 /// What was translated cannot be published: it is too large for the filter, or is no message of Envoy's.
 fn unservable(message: &str) -> Problem {
-    Problem {
-        place: Place::Object(ObjectRef::cluster("FilterConfig", "gatewasm")),
-        field: String::new(),
-        severity: Severity::Error,
-        reason: "Refused".to_owned(),
-        message: format!("The last good configuration stays: {message}."),
-    }
+    let message = format!("The last good configuration stays: {message}.");
+    Fault::new("", "Refused", message)
+        .problem(&ObjectRef::cluster("FilterConfig", "gatewasm"), Severity::Error)
 }
 
 /// Envoy's refusals as problems of the Gateways that they name, or of all where they name none.
@@ -268,13 +264,10 @@ fn rejections(model: &Model, outcome: &Outcome) -> Vec<Problem> {
         if gateways.is_empty() || *kind != Kind::Listener {
             gateways = model.gateways.keys().collect();
         }
-        problems.extend(gateways.into_iter().map(|key| Problem {
-            place: Place::Object(ObjectRef::namespaced("Gateway", key)),
-            field: String::new(),
-            severity: Severity::Error,
-            reason: "RefusedByEnvoy".to_owned(),
-            message: format!("Envoy refused the {kind}, and what it had stays in effect: {message}"),
-        }));
+        let text = format!("Envoy refused the {kind}, and what it had stays in effect: {message}");
+        let fault = Fault::new("", "RefusedByEnvoy", text);
+        let object = |key| ObjectRef::namespaced("Gateway", key);
+        problems.extend(gateways.into_iter().map(|key| fault.problem(&object(key), Severity::Error)));
     }
     problems
 }

@@ -9,11 +9,11 @@ use std::time::Duration;
 use gatewasm_routing::config::Protocol;
 use serde::Serialize;
 
-use super::bindings::Bindings;
 use super::changes::Change;
 use crate::envoy::supervisor::Event;
 use crate::model::Model;
 use crate::problem::{self, Problem, Severity};
+use crate::render::Bindings;
 use crate::table::table;
 use crate::xds::agent::{Outcome, State};
 

@@ -8,8 +8,9 @@ use serde_json::{Value, json};
 
 use super::files::is_secret;
 use super::yaml;
+use crate::fault::Fault;
 use crate::object::{ObjectKey, ObjectRef};
-use crate::problem::{Place, Problem, Severity};
+use crate::problem::{Problem, Severity};
 
 /// Kubernetes refuses a ConfigMap or Secret whose data is larger (`MaxSecretSize`, ConfigMap documentation).
 const LIMIT: usize = 1024 * 1024;
@@ -83,16 +84,11 @@ fn object(kind: &str, key: &ObjectKey, field: &str, data: Value) -> Value {
 }
 
 fn too_large(kind: &str, key: &ObjectKey, size: usize) -> Problem {
-    Problem {
-        place: Place::Object(ObjectRef::namespaced(kind, key)),
-        field: String::new(),
-        severity: Severity::Error,
-        reason: "TooLarge".into(),
-        message: format!(
-            "Its data has {size} bytes, and Kubernetes refuses more than {LIMIT}; spread the routes over several \
-             Gateways, each rendered on its own."
-        ),
-    }
+    let message = format!(
+        "Its data has {size} bytes, and Kubernetes refuses more than {LIMIT}; spread the routes over several \
+         Gateways, each rendered on its own."
+    );
+    Fault::new("", "TooLarge", message).problem(&ObjectRef::namespaced(kind, key), Severity::Error)
 }
 
 #[cfg(test)]

@@ -18,7 +18,7 @@ use crate::object::ObjectKey;
 pub(super) const CONNECTION_BUFFER: u32 = 32 * 1024;
 
 /// The Envoy listener of one port of a Gateway, `namespace/gateway:port`. It is also what the filter knows the port by.
-pub fn name(gateway: &ObjectKey, port: u16) -> String {
+fn name(gateway: &ObjectKey, port: u16) -> String {
     wire::entry_of_port(&gateway.to_string(), port)
 }
 

@@ -3,29 +3,33 @@
 
 pub mod access_log;
 pub mod bootstrap;
-pub mod clusters;
+mod clusters;
 pub mod config_map;
 pub mod extension;
 pub mod files;
-pub mod http_connection_manager;
-pub mod listeners;
-pub mod routes;
-pub mod secrets;
+mod http_connection_manager;
+mod listeners;
+mod routes;
+mod secrets;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use serde_json::{Value, json};
+use sha2::{Digest as _, Sha256};
 
 use crate::model::Model;
 use crate::object::ObjectKey;
 
+/// The address that Envoy binds for each port of each Gateway.
+pub type Bindings = BTreeMap<(ObjectKey, u16), SocketAddr>;
+
 /// What the environment decides about the resources.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// The address that Envoy binds for each port of each Gateway. A port without one gets no Envoy listener.
-    pub bindings: BTreeMap<(ObjectKey, u16), SocketAddr>,
+    /// A port without a binding gets no Envoy listener.
+    pub bindings: Bindings,
     /// How Envoy gets what a resource refers to.
     pub source: ConfigSource,
     /// Path of the filter's `.wasm` as Envoy sees it.
@@ -79,8 +83,7 @@ pub fn render(model: &Model, settings: &Settings) -> Resources {
 impl Resources {
     /// SHA-256 of the filter's configuration, as the probe answers it.
     pub fn filter_config_hash(&self) -> String {
-        use sha2::Digest as _;
-        sha2::Sha256::digest(self.filter_config.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect()
+        format!("{:x}", Sha256::digest(&self.filter_config))
     }
 
     /// Everything as one YAML document for golden files. The filter's configuration is a file of its own there, and

@@ -21,11 +21,6 @@ impl Reader {
         Self { paths, standard_input: None }
     }
 
-    /// The paths as they were given.
-    pub fn paths(&self) -> &[PathBuf] {
-        &self.paths
-    }
-
     /// Reads everything. What cannot be read is an input as well, with the reason in place of the text.
     pub fn read(&mut self) -> Vec<Input> {
         let mut inputs: Vec<Input> = Vec::new();

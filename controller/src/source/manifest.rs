@@ -9,8 +9,9 @@ use k8s_openapi::api::discovery::v1::EndpointSlice;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use super::validate::{self, Fault};
+use super::validate;
 use crate::api::{GROUP, Gateway, GatewayClass, HttpRoute, ReferenceGrant, is_dns_name};
+use crate::fault::Fault;
 use crate::object::{ObjectKey, ObjectRef};
 use crate::snapshot::Snapshot;
 
@@ -157,11 +158,7 @@ fn strict<T: DeserializeOwned>(value: &Value) -> Result<T, Vec<Fault>> {
         .into_iter()
         .map(|(field, pointer)| {
             let shown = value.pointer(&pointer).map(shown).unwrap_or_default();
-            Fault {
-                field,
-                reason: "UnknownField",
-                message: format!("There is no such field (value {shown})."),
-            }
+            Fault::new(field, "UnknownField", format!("There is no such field (value {shown})."))
         })
         .collect();
     match object {
@@ -182,7 +179,7 @@ fn refusal(error: &serde_path_to_error::Error<serde_json::Error>) -> Fault {
     match message.strip_prefix("missing field `").and_then(|rest| rest.strip_suffix('`')) {
         Some(name) => {
             let field = if parent.is_empty() { name.to_owned() } else { format!("{parent}.{name}") };
-            Fault { field, reason: "MissingField", message: "This field is required.".to_owned() }
+            Fault::new(field, "MissingField", "This field is required.")
         }
         None => Fault::invalid(parent, sentence(&message)),
     }

@@ -9,13 +9,13 @@ mod manifest;
 mod validate;
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
+use crate::fault::Fault;
 use crate::object::ObjectRef;
 use crate::problem::{Place, Problem, Severity};
 use crate::snapshot::Snapshot;
 use manifest::{Manifest, Read};
-use validate::Fault;
 
 pub use files::Reader;
 
@@ -35,11 +35,6 @@ pub struct Loaded {
     pub snapshot: Snapshot,
     /// Everything that is wrong with the manifests, sorted.
     pub problems: Vec<Problem>,
-}
-
-/// Reads manifests once.
-pub fn load(paths: &[PathBuf]) -> Loaded {
-    Source::default().update(&Reader::new(paths.to_vec()).read())
 }
 
 /// Manifests that are read again and again, with the last good version of each object.
@@ -96,7 +91,8 @@ impl Source {
                 if let Some(first) = places.insert(item.object.clone(), place.clone()) {
                     let message =
                         format!("The object is declared at {first} and at {place}; the last one counts.");
-                    problems.push(problem(&item.object, "", "Duplicate", message));
+                    problems
+                        .push(Fault::new("", "Duplicate", message).problem(&item.object, Severity::Error));
                 }
                 match &item.manifest {
                     Ok(manifest) => {
@@ -187,17 +183,8 @@ fn read_file(input: &Input) -> File {
 
 fn refusal(object: &ObjectRef, fault: &Fault, kept: bool) -> Problem {
     let kept = if kept { " The object stays as it was read before." } else { "" };
-    problem(object, &fault.field, fault.reason, format!("{}{kept}", fault.message))
-}
-
-fn problem(object: &ObjectRef, field: &str, reason: &str, message: String) -> Problem {
-    Problem {
-        place: Place::Object(object.clone()),
-        field: field.to_owned(),
-        severity: Severity::Error,
-        reason: reason.to_owned(),
-        message,
-    }
+    let message = format!("{}{kept}", fault.message);
+    Fault { message, ..fault.clone() }.problem(object, Severity::Error)
 }
 
 #[cfg(test)]

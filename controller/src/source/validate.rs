@@ -7,21 +7,7 @@
 use std::collections::BTreeSet;
 
 use crate::api::{Gateway, GatewayClass, HttpRoute, HttpRouteFilter, ReferenceGrant};
-
-/// Why an object is refused: which field, and what is wrong with it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Fault {
-    pub(super) field: String,
-    pub(super) reason: &'static str,
-    pub(super) message: String,
-}
-
-impl Fault {
-    /// A value that is not allowed.
-    pub(super) fn invalid(field: impl Into<String>, message: impl Into<String>) -> Self {
-        Self { field: field.into(), reason: "InvalidValue", message: message.into() }
-    }
-}
+use crate::fault::Fault;
 
 /// Collects faults.
 #[derive(Default)]
@@ -159,7 +145,7 @@ fn route_filter(filter: &HttpRouteFilter, field: &str) -> Vec<Fault> {
     for (member, its_kind, is_set) in members {
         if kind == its_kind && !is_set {
             let message = format!("This field is required for type {kind:?}.");
-            faults.push(Fault { field: format!("{field}.{member}"), reason: "MissingField", message });
+            faults.push(Fault::new(format!("{field}.{member}"), "MissingField", message));
         } else if kind != its_kind && is_set {
             faults.push(Fault::invalid(
                 format!("{field}.{member}"),

@@ -2,7 +2,6 @@
 //! it into what an API server holds is not done here.
 
 mod conditions;
-mod fault;
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -13,8 +12,8 @@ use serde::{Serialize, Serializer};
 use crate::api::{ParentReference, RouteGroupKind};
 use crate::object::ObjectKey;
 
+pub(crate) use crate::fault::Fault;
 pub(crate) use conditions::*;
-pub(crate) use fault::Fault;
 
 /// One condition (`metav1.Condition` without its time).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]

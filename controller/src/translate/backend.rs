@@ -219,7 +219,8 @@ impl<'a> Backends<'a> {
 }
 
 /// An endpoint's address, unless it could be a way into what must not be reached: this machine, its network
-/// configuration, cloud metadata (design §6; the API server refuses the same in EndpointSlices).
+/// configuration, cloud metadata. The API server refuses unspecified, loopback and link-local addresses in
+/// EndpointSlices as well (`validation.ValidateEndpointSlice`); here loopback ones are allowed in local mode.
 fn usable(text: &str, local: bool) -> Result<IpAddr, &'static str> {
     let address: IpAddr = text.parse().map_err(|_| "is not an IP address")?;
     // An IPv4 address in IPv6 clothes is judged as what it is.

@@ -21,6 +21,7 @@ use super::published::Published;
 use super::server::{self, Progress};
 use crate::envoy::admin::Admin;
 use crate::render::Resources;
+use crate::render::bootstrap::{Address, Addresses};
 
 /// A removed cluster stays this long for requests and retries under way.
 const LINGER: Duration = Duration::from_secs(30);
@@ -42,6 +43,27 @@ pub struct Target {
     pub probe: PathBuf,
     /// `--concurrency`.
     pub workers: usize,
+}
+
+impl Target {
+    /// The sockets in `folder`.
+    pub fn in_folder(folder: &Path, workers: usize) -> Self {
+        Self {
+            agent: folder.join("agent.sock"),
+            admin: folder.join("admin.sock"),
+            probe: folder.join("probe.sock"),
+            workers,
+        }
+    }
+
+    /// The same sockets, as Envoy's bootstrap names them.
+    pub fn addresses(&self) -> Addresses {
+        Addresses {
+            admin: Address::Pipe(self.admin.clone()),
+            probe: Address::Pipe(self.probe.clone()),
+            agent: self.agent.clone(),
+        }
+    }
 }
 
 /// The part of us that one Envoy listens to.
@@ -309,18 +331,5 @@ impl Agent {
 impl Drop for Agent {
     fn drop(&mut self) {
         self.server.abort();
-    }
-}
-
-/// Folder-relative names of the sockets that an agent and its Envoy share.
-impl Target {
-    /// The sockets in `folder`.
-    pub fn in_folder(folder: &Path, workers: usize) -> Self {
-        Self {
-            agent: folder.join("agent.sock"),
-            admin: folder.join("admin.sock"),
-            probe: folder.join("probe.sock"),
-            workers,
-        }
     }
 }

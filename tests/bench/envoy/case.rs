@@ -3,11 +3,12 @@
 use std::fs;
 use std::net::SocketAddr;
 use std::path::Path;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 use gatewasm::envoy::admin::Admin;
 use gatewasm::filter_binary;
+use gatewasm::render::access_log;
 use gatewasm_tests::process::Process;
 use gatewasm_tests::standalone::{Files, routes_with};
 use gatewasm_tests::tools;
@@ -169,23 +170,14 @@ fn ours(files: &mut Files, rules: usize, access_log: bool) -> Result<()> {
     Ok(())
 }
 
-/// The fields of `gatewasm run --access-log`.
+/// As `gatewasm run --access-log` writes it, but to nowhere.
 fn log_to_null() -> Value {
-    let state = |name: &str| format!("%FILTER_STATE(wasm.gatewasm.{name}:PLAIN)%");
     json!({
         "name": "null",
         "typed_config": {
             "@type": "type.googleapis.com/envoy.extensions.access_loggers.file.v3.FileAccessLog",
             "path": "/dev/null",
-            "log_format": {"json_format": {
-                "time": "%START_TIME%", "method": "%REQ(:METHOD)%", "host": "%REQ(:AUTHORITY)%",
-                "path": "%REQ(:PATH)%", "protocol": "%PROTOCOL%", "status": "%RESPONSE_CODE%",
-                "flags": "%RESPONSE_FLAGS%", "details": "%RESPONSE_CODE_DETAILS%", "durationMs": "%DURATION%",
-                "bytesReceived": "%BYTES_RECEIVED%", "bytesSent": "%BYTES_SENT%",
-                "listener": state("listener"), "route": state("route"), "rule": state("rule"),
-                "cluster": "%UPSTREAM_CLUSTER_RAW%", "upstream": "%UPSTREAM_HOST%",
-                "requestId": "%REQ(X-REQUEST-ID)%", "client": "%DOWNSTREAM_REMOTE_ADDRESS%",
-            }},
+            "log_format": {"json_format": access_log::fields()},
         },
     })
 }
@@ -210,11 +202,7 @@ fn empty_filter() -> Vec<u8> {
 }
 
 async fn address(admin: &Admin, envoy: &Process) -> Result<SocketAddr> {
-    let end = Instant::now() + Duration::from_secs(30);
-    while !admin.is_live().await {
-        ensure!(Instant::now() < end && envoy.id().is_ok(), "Envoy does not serve: {}", envoy.output());
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
+    envoy.until("Envoy to serve", Duration::from_secs(30), async || Ok(admin.is_live().await)).await?;
     let listeners = admin.get("/listeners").await?;
     Ok(listeners.trim().strip_prefix("http::").context(listeners.clone())?.parse()?)
 }

@@ -1,5 +1,5 @@
-//! One thing that is wrong with one field of an object: the common source of a condition's message and of the
-//! problem that `check` prints.
+//! One thing that is wrong with one field of an object: the common source of a refusal, of a condition's message and of
+//! the problem that `check` prints.
 
 use crate::object::ObjectRef;
 use crate::problem::{Place, Problem, Severity};
@@ -9,7 +9,7 @@ use crate::problem::{Place, Problem, Severity};
 pub(crate) struct Fault {
     /// `spec.rules[0].backendRefs[1]`.
     pub(crate) field: String,
-    /// Reason of the condition that it leads to.
+    /// Reason of the condition that it leads to, or another stable CamelCase name of the kind of fault.
     pub(crate) reason: &'static str,
     /// What is wrong and what to do.
     pub(crate) message: String,
@@ -19,6 +19,11 @@ impl Fault {
     /// A fault at `field`.
     pub(crate) fn new(field: impl Into<String>, reason: &'static str, message: impl Into<String>) -> Self {
         Self { field: field.into(), reason, message: message.into() }
+    }
+
+    /// A value that the CRDs do not allow.
+    pub(crate) fn invalid(field: impl Into<String>, message: impl Into<String>) -> Self {
+        Self::new(field, "InvalidValue", message)
     }
 
     /// As a problem of `object`.
