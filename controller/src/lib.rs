@@ -1,6 +1,7 @@
 //! The Kubernetes Gateway API on stock Envoy, with every routing decision in a small wasm filter.
 
 pub mod api;
+mod certificate;
 pub mod cli;
 pub mod envoy;
 mod fault;

@@ -11,6 +11,7 @@ use serde_json::Value;
 
 use super::validate;
 use crate::api::{GROUP, Gateway, GatewayClass, HttpRoute, ReferenceGrant, is_dns_name};
+use crate::certificate;
 use crate::fault::Fault;
 use crate::object::{ObjectKey, ObjectRef};
 use crate::snapshot::Snapshot;
@@ -26,6 +27,24 @@ pub(super) enum Manifest {
     EndpointSlice(Arc<EndpointSlice>),
     Namespace(Arc<Namespace>),
     Secret(Arc<Secret>),
+}
+
+impl Manifest {
+    /// This manifest as the successor of `known`.
+    ///
+    /// # Errors
+    ///
+    /// When a certificate that was sound is not any more. An API server would take it and the listener would go, but
+    /// a gateway that is running keeps what it serves.
+    pub(super) fn after(self, known: Option<&Self>) -> Result<Self, Vec<Fault>> {
+        let (Self::Secret(new), Some(Self::Secret(old))) = (&self, known) else { return Ok(self) };
+        match certificate::read(new) {
+            Err(why) if certificate::read(old).is_ok() => {
+                Err(vec![Fault::new("data", "InvalidCertificate", format!("The Secret {why}."))])
+            }
+            _ => Ok(self),
+        }
+    }
 }
 
 /// What a document turned out to be.

@@ -94,14 +94,19 @@ impl Source {
                     problems
                         .push(Fault::new("", "Duplicate", message).problem(&item.object, Severity::Error));
                 }
-                match &item.manifest {
+                let known = self.good.get(&item.object);
+                match item
+                    .manifest
+                    .clone()
+                    .and_then(|manifest| manifest.after(known.map(|good| &good.manifest)))
+                {
                     Ok(manifest) => {
-                        let good = Good { manifest: manifest.clone(), path: (*path).to_owned() };
+                        let good = Good { manifest, path: (*path).to_owned() };
                         objects.insert(item.object.clone(), good);
                     }
                     Err(faults) => {
-                        let kept = objects.contains_key(&item.object) || self.good.contains_key(&item.object);
-                        if let Some(good) = self.good.get(&item.object) {
+                        let kept = objects.contains_key(&item.object) || known.is_some();
+                        if let Some(good) = known {
                             let good = Good { path: (*path).to_owned(), ..good.clone() };
                             objects.entry(item.object.clone()).or_insert(good);
                         }
