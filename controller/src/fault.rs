@@ -43,3 +43,12 @@ impl std::fmt::Display for Fault {
         write!(f, "{}: {}", self.field, self.message)
     }
 }
+
+/// Words of serde or of the routing engine, which begin in lower case and have no full stop, as a sentence.
+pub(crate) fn sentence(message: &str) -> String {
+    let mut letters = message.chars();
+    match letters.next() {
+        Some(first) => format!("{}{}.", first.to_uppercase(), letters.as_str()),
+        None => "This value is not valid.".to_owned(),
+    }
+}

@@ -231,9 +231,8 @@ async fn a_low_port_is_moved_where_it_is_not_permitted() -> Result<()> {
     let address = running.address("infra/web", "http")?;
     if lowest > 997 {
         assert_eq!(address.port(), 20_997);
-        assert!(
-            running.process.output().contains("Port 997 of infra/web could not be bound; it was moved to")
-        );
+        let moved = "Port 997 of infra/web could not be bound; it was moved to";
+        running.until("said", async || Ok(running.process.output().contains(moved))).await?;
     } else {
         assert_eq!(address.port(), 997);
     }
@@ -290,10 +289,18 @@ async fn certificates_are_chosen_by_server_name_and_renewed_in_place() -> Result
     running.write("gateway.yaml", &[class(), gateway("web", &listeners)])?;
     running.until("in the ready file", async || running.address("infra/web", "b").map(|_| true)).await?;
 
-    // A certificate that is none costs its listener alone.
+    // A certificate that breaks is named, and the last good one stays in effect.
     let mut broken = renewed.secret("a");
     broken["stringData"]["tls.crt"] = json!("nonsense");
-    running.write("a.yaml", &[broken])?;
+    running.write("a.yaml", &[broken.clone()])?;
+    running.until("named", async || Ok(running.process.output().contains("InvalidCertificate "))).await?;
+    assert_eq!(ask(names[0], &renewed.chain).await?.status, 200);
+
+    // One that never was sound costs its listener alone.
+    broken["metadata"]["name"] = json!("c");
+    running.write("c.yaml", &[broken])?;
+    let listeners = [https("a", port, names[0], &["c"]), https("b", port, names[1], &["b"])];
+    running.write("gateway.yaml", &[class(), gateway("web", &listeners)])?;
     running.until("named", async || Ok(running.process.output().contains("InvalidCertificateRef"))).await?;
     assert_eq!(ask(names[1], &b.chain).await?.status, 200);
     running.stop().await

@@ -15,14 +15,17 @@ pub(super) struct ReadyFile {
 }
 
 impl ReadyFile {
-    /// Removes what an earlier run left there.
+    /// Removes what an earlier run left there, and finds out whether the file can be written later.
     pub(super) fn new(path: &Path) -> Result<Self> {
         match std::fs::remove_file(path) {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                Err(error).with_context(|| format!("remove the old {}", path.display()))
+                return Err(error).with_context(|| format!("remove the old {}", path.display()));
             }
-            _ => Ok(Self { path: path.to_owned(), written: None }),
+            _ => {}
         }
+        let file = Self { path: path.to_owned(), written: None };
+        file.unnamed()?;
+        Ok(file)
     }
 
     /// Writes the listeners, whole or not at all: whoever sees the file can read it.
@@ -30,14 +33,18 @@ impl ReadyFile {
         if self.written.as_deref() == Some(listeners) {
             return Ok(());
         }
-        let folder = self.path.parent().filter(|it| !it.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        let mut file = tempfile::NamedTempFile::new_in(folder)
-            .with_context(|| format!("write {}", self.path.display()))?;
+        let mut file = self.unnamed()?;
         serde_json::to_writer_pretty(&mut file, &serde_json::json!({"listeners": listeners}))?;
         writeln!(file)?;
         file.persist(&self.path).with_context(|| format!("write {}", self.path.display()))?;
         self.written = Some(listeners.to_vec());
         Ok(())
+    }
+
+    /// A file beside the one to be, under another name.
+    fn unnamed(&self) -> Result<tempfile::NamedTempFile> {
+        let folder = self.path.parent().filter(|it| !it.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        tempfile::NamedTempFile::new_in(folder).with_context(|| format!("write {}", self.path.display()))
     }
 }
 

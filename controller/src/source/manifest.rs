@@ -12,7 +12,7 @@ use serde_json::Value;
 use super::validate;
 use crate::api::{GROUP, Gateway, GatewayClass, HttpRoute, ReferenceGrant, is_dns_name};
 use crate::certificate;
-use crate::fault::Fault;
+use crate::fault::{Fault, sentence};
 use crate::object::{ObjectKey, ObjectRef};
 use crate::snapshot::Snapshot;
 
@@ -230,15 +230,6 @@ fn shown(value: &Value) -> String {
     match text.char_indices().nth(80) {
         Some((end, _)) => format!("{}…", &text[..end]),
         None => text,
-    }
-}
-
-/// serde's words as a sentence.
-fn sentence(message: &str) -> String {
-    let mut letters = message.chars();
-    match letters.next() {
-        Some(first) => format!("{}{}.", first.to_uppercase(), letters.as_str()),
-        None => "This value is not valid.".to_owned(),
     }
 }
 

@@ -5,7 +5,7 @@ use gatewasm_routing::check_match;
 use gatewasm_routing::config::{self, PathMatchType, ValueMatchType};
 
 use crate::api::{self, HttpRouteMatch, HttpValueMatch};
-use crate::status::Fault;
+use crate::fault::{Fault, sentence};
 
 /// Matches no value at all: the class of characters that are both `a` and `b`.
 const NOTHING: &str = "[a&&b]";
@@ -54,7 +54,7 @@ pub(super) fn translate(matched: &HttpRouteMatch, field: &str) -> (config::Route
     let problems = check_match(&result);
     if !problems.is_empty() {
         let fault = |problem: &gatewasm_routing::ConfigProblem| {
-            unsupported(format!("{field}.{}", problem.path), format!("{}.", capitalised(&problem.message)))
+            unsupported(format!("{field}.{}", problem.path), sentence(&problem.message))
         };
         faults.extend(problems.iter().map(fault));
         result = stand_in(result);
@@ -132,11 +132,6 @@ fn literal_prefix(expression: &str) -> String {
 
 fn unknown_type(other: &str, known: &[&str]) -> String {
     format!("Type {other:?} is not known; use one of {}.", known.join(", "))
-}
-
-fn capitalised(message: &str) -> String {
-    let mut letters = message.chars();
-    letters.next().map(|first| first.to_uppercase().chain(letters).collect()).unwrap_or_default()
 }
 
 #[cfg(test)]
