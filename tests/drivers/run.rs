@@ -86,7 +86,7 @@ async fn a_service_without_endpoints_answers_503_and_says_how_to_name_some() -> 
     let running = Running::start(&simple(tools::free_port()?, &[]), &[]).await?;
     let address = running.address("infra/web", "http")?;
     assert_eq!(status(address).await?, 503);
-    assert!(running.process.output().contains("--backend default/foo"), "{}", running.process.output());
+    running.until_printed("--backend default/foo").await?;
 
     // The endpoints come, and the problem is resolved.
     let foo = Echo::start("foo").await?;
@@ -144,7 +144,7 @@ async fn a_broken_file_keeps_the_last_good_state_and_is_named() -> Result<()> {
     let running = Running::start(&simple(tools::free_port()?, &[foo.address]), &[]).await?;
     let address = running.address("infra/web", "http")?;
     running.write_text("route.yaml", "apiVersion: [\n")?;
-    running.until("named", async || Ok(running.process.output().contains("route.yaml:"))).await?;
+    running.until_printed("route.yaml:").await?;
     assert_eq!(backend(address).await?, "foo");
     running.write("route.yaml", &[route("foo", &["web"], "foo")])?;
     let resolved = async || {
@@ -204,7 +204,7 @@ async fn a_port_of_another_program_is_named_and_taken_when_it_is_free() -> Resul
     let running = Running::start(&manifests, &[]).await?;
     assert_eq!(backend(running.address("infra/web", "free")?).await?, "foo");
     let said = format!("Listener \"used\" with port {used}: 127.0.0.1:{used} is in use");
-    running.until("named", async || Ok(running.process.output().contains(&said))).await?;
+    running.until_printed(&said).await?;
     assert!(running.address("infra/web", "used").is_err());
 
     drop(other);
@@ -232,7 +232,7 @@ async fn a_low_port_is_moved_where_it_is_not_permitted() -> Result<()> {
     if lowest > 997 {
         assert_eq!(address.port(), 20_997);
         let moved = "Port 997 of infra/web could not be bound; it was moved to";
-        running.until("said", async || Ok(running.process.output().contains(moved))).await?;
+        running.until_printed(moved).await?;
     } else {
         assert_eq!(address.port(), 997);
     }
@@ -293,7 +293,7 @@ async fn certificates_are_chosen_by_server_name_and_renewed_in_place() -> Result
     let mut broken = renewed.secret("a");
     broken["stringData"]["tls.crt"] = json!("nonsense");
     running.write("a.yaml", &[broken.clone()])?;
-    running.until("named", async || Ok(running.process.output().contains("InvalidCertificate "))).await?;
+    running.until_printed("InvalidCertificate ").await?;
     assert_eq!(ask(names[0], &renewed.chain).await?.status, 200);
 
     // One that never was sound costs its listener alone.
@@ -301,7 +301,7 @@ async fn certificates_are_chosen_by_server_name_and_renewed_in_place() -> Result
     running.write("c.yaml", &[broken])?;
     let listeners = [https("a", port, names[0], &["c"]), https("b", port, names[1], &["b"])];
     running.write("gateway.yaml", &[class(), gateway("web", &listeners)])?;
-    running.until("named", async || Ok(running.process.output().contains("InvalidCertificateRef"))).await?;
+    running.until_printed("InvalidCertificateRef").await?;
     assert_eq!(ask(names[1], &b.chain).await?.status, 200);
     running.stop().await
 }
@@ -348,7 +348,7 @@ async fn an_envoy_that_dies_is_started_again_with_everything() -> Result<()> {
     rustix::process::kill_process(pid, Signal::KILL)?;
     running.until("another Envoy", async || Ok(!exists(envoy) && !running.envoys()?.is_empty())).await?;
     running.until("serving", async || Ok(backend(address).await? == "foo")).await?;
-    assert!(running.process.output().contains("Envoy ended"), "{}", running.process.output());
+    running.until_printed("Envoy ended").await?;
     running.stop().await
 }
 
@@ -411,7 +411,7 @@ async fn the_envoy_that_func_e_has_is_run_directly() -> Result<()> {
     let foo = Echo::start("foo").await?;
     let running = Running::launch(command, &simple(tools::free_port()?, &[foo.address]), &[])?;
     running.until_ready().await?;
-    assert!(running.process.output().contains("data/envoy-versions/1.40.0/bin/envoy"));
+    running.until_printed("data/envoy-versions/1.40.0/bin/envoy").await?;
     assert_eq!(backend(running.address("infra/web", "http")?).await?, "foo");
     running.stop().await
 }

@@ -124,6 +124,11 @@ impl Running {
         self.process.until(what, LIMIT, done).await
     }
 
+    /// Waits until it has printed `text`. What it says may arrive after what it does.
+    pub async fn until_printed(&self, text: &str) -> Result<()> {
+        self.process.until_printed(text, LIMIT).await
+    }
+
     /// The process ids of the Envoys that it started.
     pub fn envoys(&self) -> Result<Vec<i32>> {
         let parent = self.process.id()?;
