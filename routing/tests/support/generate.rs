@@ -74,7 +74,8 @@ fn route() -> impl Strategy<Value = Route> {
 
 fn rule() -> impl Strategy<Value = Rule> {
     let invalid = prop_oneof![9 => Just(None), 1 => Just(Some("not supported".to_owned()))];
-    (vec(route_match(), 0..3), invalid, vec(backend(), 0..4)).prop_map(|(matches, invalid, backends)| Rule {
+    (vec(route_match(), 0..3), invalid, vec(backend(), 0..4)).prop_map(|(filters: Vec::new(),
+        matches, invalid, backends)| Rule {
         name: None,
         matches,
         invalid,
@@ -87,6 +88,7 @@ fn backend() -> impl Strategy<Value = Backend> {
     (target, select(vec![0, 1, 2, 80, 1_000_000])).prop_map(|((cluster, invalid), weight)| Backend {
         cluster: cluster.map(str::to_owned),
         invalid: invalid.map(str::to_owned),
+        filters: Vec::new(),
         weight,
     })
 }
