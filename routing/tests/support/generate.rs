@@ -74,11 +74,11 @@ fn route() -> impl Strategy<Value = Route> {
 
 fn rule() -> impl Strategy<Value = Rule> {
     let invalid = prop_oneof![9 => Just(None), 1 => Just(Some("not supported".to_owned()))];
-    (vec(route_match(), 0..3), invalid, vec(backend(), 0..4)).prop_map(|(filters: Vec::new(),
-        matches, invalid, backends)| Rule {
+    (vec(route_match(), 0..3), invalid, vec(backend(), 0..4)).prop_map(|(matches, invalid, backends)| Rule {
         name: None,
         matches,
         invalid,
+        filters: Vec::new(),
         backends,
     })
 }
