@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use rustc_hash::FxHashMap;
 
+use crate::action::Actions;
 use crate::backend::{Backends, Target};
 use crate::config::{self, FilterConfig, Protocol, VERSION, ValueMatch, ValueMatchType};
 use crate::matching::header::{self, HeaderMatch};
@@ -50,6 +51,14 @@ pub fn check_match(route_match: &config::RouteMatch) -> Vec<ConfigProblem> {
     let mut compiler = Compiler::default();
     compiler.conditions(route_match);
     compiler.problems.into_vec()
+}
+
+/// The faults that [`compile`] would find in the filters of a rule with these matches, or of one of its backends, with
+/// paths relative to the rule or backend (`filters[0].urlRewrite.hostname`).
+pub fn check_filters(filters: &[config::RouteFilter], matches: &[config::RouteMatch]) -> Vec<ConfigProblem> {
+    let mut problems = Problems::default();
+    Actions::compile(filters, matches, &mut problems);
+    problems.into_vec()
 }
 
 #[derive(Default)]
@@ -109,7 +118,13 @@ impl<'c> Compiler<'c> {
         }
         let hosts = if self.problems.is_empty() { self.index(&attached) } else { HostMap::default() };
         let attached = attached.into_iter().map(|(attached, _)| attached).collect();
-        self.table.listeners.push(Listener { name: listener.name.clone(), hosts, attached });
+        self.table.listeners.push(Listener {
+            name: listener.name.clone(),
+            protocol: listener.protocol,
+            port: listener.port,
+            hosts,
+            attached,
+        });
     }
 
     /// Gives the listener its place among those of its Gateway and port, and its entry.
@@ -224,10 +239,11 @@ impl<'c> Compiler<'c> {
             self.table.matches.push(every_path);
         }
         let backends = rule.backends.iter().enumerate().filter_map(|(i, backend)| {
-            self.within(format_args!("backends[{i}]"), |compiler| compiler.backend(backend))
+            self.within(format_args!("backends[{i}]"), |compiler| compiler.backend(backend, &rule.matches))
         });
         let backends = Backends::new(backends.collect::<Vec<_>>());
-        self.table.rules.push(Rule { route, index, invalid: rule.invalid.clone(), backends });
+        let actions = Actions::compile(&rule.filters, &rule.matches, &mut self.problems);
+        self.table.rules.push(Rule { route, index, invalid: rule.invalid.clone(), actions, backends });
     }
 
     fn conditions(&mut self, route_match: &config::RouteMatch) -> Option<(PathMatch, Conditions)> {
@@ -276,7 +292,12 @@ impl<'c> Compiler<'c> {
         values
     }
 
-    fn backend(&mut self, backend: &config::Backend) -> Option<(Target, u32)> {
+    fn backend(
+        &mut self,
+        backend: &config::Backend,
+        matches: &[config::RouteMatch],
+    ) -> Option<(Target, u32, Option<Box<Actions>>)> {
+        let actions = Actions::compile(&backend.filters, matches, &mut self.problems);
         if backend.weight > MAX_WEIGHT {
             self.problems
                 .add("weight", format!("{} is too large; weights are 0 to {MAX_WEIGHT}", backend.weight));
@@ -296,7 +317,7 @@ impl<'c> Compiler<'c> {
                 return None;
             }
         };
-        Some((target, backend.weight))
+        Some((target, backend.weight, actions))
     }
 
     /// Sorts the matches into the index of each hostname, in order of precedence.

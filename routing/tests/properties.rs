@@ -27,7 +27,8 @@ fn decide(table: &RouteTable, entry: &str, incoming: &Incoming) -> Answer {
 
 fn answer(decision: Decision<'_>) -> Answer {
     let (outcome, matched) = match decision {
-        Decision::Forward { cluster, matched } => (Ok(cluster.to_owned()), Some(matched)),
+        Decision::Forward { cluster, matched, .. } => (Ok(cluster.to_owned()), Some(matched)),
+        Decision::Redirect { status, matched, .. } => (Err(status), Some(matched)),
         Decision::Respond { status, matched, .. } => (Err(status), matched),
     };
     let matched = matched.map(|matched| {
