@@ -379,6 +379,7 @@ fn parameter_name(name: &str) -> Result<Box<str>, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::RouteFilter;
     use crate::parse;
 
     /// The faults of a config whose one listener, route or rule has these fields besides the required ones.
@@ -428,6 +429,39 @@ mod tests {
             in_rule(r#""backends": [{"cluster": "a/b/80", "weight": 1000000}, {"invalid": ""}]"#),
             [""; 0]
         );
+    }
+
+    #[test]
+    fn filters() {
+        let modifier =
+            r#"{"type": "RequestHeaderModifier", "requestHeaderModifier": {"remove": ["a", "Host"]}}"#;
+        let redirect = r#"{"type": "RequestRedirect", "requestRedirect": {"port": 0}}"#;
+        let rewrite = r#"{"type": "URLRewrite", "urlRewrite": {"path":
+            {"type": "ReplacePrefixMatch", "replacePrefixMatch": "/%2e%2e"}}}"#;
+        let host = "cannot be changed by a header modifier; URLRewrite has a hostname";
+        assert_eq!(
+            in_rule(&format!(
+                r#""matches": [{{"path": {{"value": "/"}}}}, {{"path": {{"type": "Exact", "value": "/"}}}}],
+                   "filters": [{modifier}, {modifier}, {redirect}, {rewrite}],
+                   "backends": [{{"cluster": "a", "filters": [{modifier}]}}]"#
+            )),
+            [
+                format!("backends[0].filters[0].requestHeaderModifier.remove[1]: \"Host\" {host}"),
+                format!("filters[0].requestHeaderModifier.remove[1]: \"Host\" {host}"),
+                format!("filters[1].requestHeaderModifier.remove[1]: \"Host\" {host}"),
+                "filters[1].type: there is another filter of this type; there can be one".to_owned(),
+                "filters[2].requestRedirect.port: 0 is not a port; ports are 1 to 65535".to_owned(),
+                "filters[3].urlRewrite.path.type: ReplacePrefixMatch needs a PathPrefix in every match of the rule"
+                    .to_owned(),
+                "filters[3].urlRewrite.path.replacePrefixMatch: \"/%2e%2e\" contains \"%2e%2e\", which may lead to \
+                 another path"
+                    .to_owned(),
+                "filters: URLRewrite and RequestRedirect cannot stand together".to_owned(),
+            ]
+        );
+        let sound: RouteFilter = serde_json::from_str(&modifier.replace("Host", "b")).unwrap();
+        assert_eq!(check_filters(std::slice::from_ref(&sound), &[]), []);
+        assert_eq!(check_filters(&[sound.clone(), sound], &[]).len(), 1);
     }
 
     #[test]

@@ -584,6 +584,37 @@ mod tests {
     }
 
     #[test]
+    fn changes_are_shown_once_or_for_each_share() {
+        let config = r#"{"version": 1, "listeners": [{
+            "name": "infra/web/http", "gateway": "infra/web", "port": 80, "protocol": "HTTP",
+            "routes": [{"kind": "HTTPRoute", "namespace": "n", "name": "r", "rules": [
+                {"matches": [{"path": {"value": "/a"}}],
+                 "filters": [{"type": "URLRewrite", "urlRewrite": {"hostname": "b.test"}}],
+                 "backends": [{"cluster": "c"}, {"cluster": "d"}]},
+                {"matches": [{"path": {"value": "/b"}}],
+                 "backends": [{"cluster": "c", "filters": [
+                    {"type": "RequestHeaderModifier", "requestHeaderModifier": {"remove": ["x"]}}]}, {"cluster": "d"}]},
+                {"filters": [{"type": "RequestRedirect", "requestRedirect": {"scheme": "https"}}]}]}]}]}"#;
+        let table = compile(&parse(config.as_bytes()).unwrap()).unwrap();
+        let explain = |path: &str| {
+            let request =
+                Request { method: b"GET", authority: b"a.test", path: path.as_bytes(), headers: &[] };
+            let json = serde_json::to_value(table.explain(b"infra/web:80", &request)).unwrap();
+            (json["decision"].clone(), json["edits"].clone(), json["backends"].clone())
+        };
+        use serde_json::{Value, json};
+        let by_weight = json!({"type": "Forward", "because": "one of 2 backends by weight"});
+        let plain = json!([{"cluster": "c", "weight": 1}, {"cluster": "d", "weight": 1}]);
+        assert_eq!(explain("/a"), (by_weight.clone(), json!({"host": "b.test"}), plain));
+        let removed = json!({"requestHeaders": [{"action": "remove", "name": "x"}]});
+        let each = json!([{"cluster": "c", "weight": 1, "edits": removed}, {"cluster": "d", "weight": 1, "edits": {}}]);
+        assert_eq!(explain("/b"), (by_weight, Value::Null, each));
+        let redirected = json!({"type": "Redirect", "status": 302, "location": "https://a.test/c?d",
+            "because": "the rule redirects"});
+        assert_eq!(explain("/c?d"), (redirected, Value::Null, json!([])));
+    }
+
+    #[test]
     fn answers_of_the_filter_say_why() {
         for (authority, path, status, because) in [
             ("other.org", "/", 404, "no listener serves this host: \"other.org\" at \"infra/web:80\""),
