@@ -14,7 +14,7 @@ const TARGET: &str = "wasm32-unknown-unknown";
 ///
 /// The SDK exports every callback of proxy-wasm, and Envoy calls for each request those that it finds. What is not on
 /// this list is deleted. `tests/drivers/exports.rs` holds the result to it.
-const EXPORTS: [(&str, &str); 6] = [
+const EXPORTS: [(&str, &str); 7] = [
     ("memory", "memory"),
     // The SDK's names: the ABI marker, and the allocator by which the host places bytes in the VM's memory.
     ("proxy_abi_version_0_2_1", "proxy_abi_version_0_2_1"),
@@ -23,14 +23,17 @@ const EXPORTS: [(&str, &str); 6] = [
     ("gatewasm_on_context_create", "proxy_on_context_create"),
     ("gatewasm_on_configure", "proxy_on_configure"),
     ("gatewasm_on_request_headers", "proxy_on_request_headers"),
+    ("gatewasm_on_response_headers", "proxy_on_response_headers"),
 ];
 
 /// What the filter calls (filter/src/host.rs). `tests/drivers/exports.rs` holds the result to it.
-const IMPORTS: [&str; 9] = [
+const IMPORTS: [&str; 11] = [
+    "proxy_add_header_map_value",
     "proxy_get_buffer_bytes",
     "proxy_get_header_map_pairs",
     "proxy_get_log_level",
     "proxy_log",
+    "proxy_remove_header_map_value",
     "proxy_replace_header_map_value",
     "proxy_send_local_response",
     "proxy_set_effective_context",

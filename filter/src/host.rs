@@ -4,10 +4,11 @@
 
 #![allow(unsafe_code)]
 
-use std::ptr::{null, null_mut};
+use std::ptr::null_mut;
 
 use proxy_wasm::types::{Action, BufferType, LogLevel, MapType, Status};
 
+use crate::pairs::{self, Pair};
 use crate::{plugin, stream};
 
 /// The functions of the proxy-wasm ABI 0.2.1 that the filter calls. They return a number, not a `Status`: a host newer
@@ -36,6 +37,14 @@ mod abi {
             value: *const u8,
             value_size: usize,
         ) -> u32;
+        pub(super) fn proxy_add_header_map_value(
+            map: u32,
+            name: *const u8,
+            name_size: usize,
+            value: *const u8,
+            value_size: usize,
+        ) -> u32;
+        pub(super) fn proxy_remove_header_map_value(map: u32, name: *const u8, name_size: usize) -> u32;
         pub(super) fn proxy_set_property(
             path: *const u8,
             path_size: usize,
@@ -115,18 +124,55 @@ unsafe fn received(data: *mut u8, length: usize) -> Vec<u8> {
     unsafe { Vec::from_raw_parts(data, length, length) }
 }
 
-/// Gives the request the header `name` with this one value, whatever it had under that name before.
-pub(crate) fn replace_request_header(name: &str, value: &str) -> Result<(), HostError> {
-    // SAFETY: the host reads the two strings during the call and copies them.
-    check(unsafe {
-        abi::proxy_replace_header_map_value(
-            MapType::HttpRequestHeaders as u32,
-            name.as_ptr(),
-            name.len(),
-            value.as_ptr(),
-            value.len(),
-        )
-    })
+/// Headers that the host keeps, each while it calls for them: the request's in [`gatewasm_on_request_headers`], the
+/// answer's in [`gatewasm_on_response_headers`], where the request's may be gone.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Headers {
+    Request,
+    Response,
+}
+
+impl Headers {
+    fn map(self) -> u32 {
+        match self {
+            Self::Request => MapType::HttpRequestHeaders as u32,
+            Self::Response => MapType::HttpResponseHeaders as u32,
+        }
+    }
+
+    /// Gives the header `name` this one value, whatever it had before.
+    pub(crate) fn replace(self, name: &str, value: &[u8]) -> Result<(), HostError> {
+        // SAFETY: the host reads name and value during the call and copies them.
+        check(unsafe {
+            abi::proxy_replace_header_map_value(
+                self.map(),
+                name.as_ptr(),
+                name.len(),
+                value.as_ptr(),
+                value.len(),
+            )
+        })
+    }
+
+    /// Adds a line to what the header `name` has.
+    pub(crate) fn add(self, name: &str, value: &[u8]) -> Result<(), HostError> {
+        // SAFETY: the host reads name and value during the call and copies them.
+        check(unsafe {
+            abi::proxy_add_header_map_value(
+                self.map(),
+                name.as_ptr(),
+                name.len(),
+                value.as_ptr(),
+                value.len(),
+            )
+        })
+    }
+
+    /// Takes away the header `name`, if it is there.
+    pub(crate) fn remove(self, name: &str) -> Result<(), HostError> {
+        // SAFETY: the host reads the name during the call.
+        check(unsafe { abi::proxy_remove_header_map_value(self.map(), name.as_ptr(), name.len()) })
+    }
 }
 
 /// Leaves `value` in the stream's filter state as `wasm.<name>`, for the access log.
@@ -136,10 +182,11 @@ pub(crate) fn set_filter_state(name: &str, value: &str) -> Result<(), HostError>
 }
 
 /// Answers the request from here. `details` becomes Envoy's `%RESPONSE_CODE_DETAILS%`.
-pub(crate) fn respond(status: u16, details: &str, body: &str) -> Result<(), HostError> {
+pub(crate) fn respond(status: u16, details: &str, headers: &[Pair<'_>], body: &str) -> Result<(), HostError> {
     // "No gRPC status": Envoy derives one from the HTTP status where the request is gRPC.
     const NO_GRPC_STATUS: i32 = -1;
-    // SAFETY: the host reads the strings during the call and copies them; no headers are a null pointer and no size.
+    let headers = pairs::serialise(headers);
+    // SAFETY: the host reads the strings and the headers during the call and copies them.
     check(unsafe {
         abi::proxy_send_local_response(
             u32::from(status),
@@ -147,14 +194,14 @@ pub(crate) fn respond(status: u16, details: &str, body: &str) -> Result<(), Host
             details.len(),
             body.as_ptr(),
             body.len(),
-            null(),
-            0,
+            headers.as_ptr(),
+            headers.len(),
             NO_GRPC_STATUS,
         )
     })
 }
 
-/// Which of the `contexts` the host still has. Only for calls within [`gatewasm_on_configure`] of `current`.
+/// Which of the `contexts` the host still has. Only within a call of the host's for the context `current`.
 pub(crate) fn still_alive(contexts: &[u32], current: u32) -> Vec<u32> {
     // SAFETY: no pointers. The host refuses a context that it does not have.
     let exists = |context: u32| check(unsafe { abi::proxy_set_effective_context(context) }).is_ok();
@@ -239,6 +286,7 @@ unsafe extern "Rust" fn __getrandom_v03_custom(buffer: *mut u8, size: usize) -> 
 extern "C" fn gatewasm_on_context_create(context: u32, parent: u32) {
     if parent != 0 {
         plugin::on_stream(context, parent);
+        stream::on_begin(context);
     }
 }
 
@@ -255,4 +303,11 @@ extern "C" fn gatewasm_on_request_headers(context: u32, _headers: u32, _end_of_s
         stream::Next::Continue => Action::Continue as u32,
         stream::Next::Answered => Action::Pause as u32,
     }
+}
+
+/// Envoy brings an answer, a backend's, the filter's or its own; exported as `proxy_on_response_headers` after linking.
+#[unsafe(no_mangle)]
+extern "C" fn gatewasm_on_response_headers(context: u32, _headers: u32, _end_of_stream: u32) -> u32 {
+    stream::on_response_headers(context);
+    Action::Continue as u32
 }

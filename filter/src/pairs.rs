@@ -31,6 +31,21 @@ pub fn parse(map: &[u8]) -> Option<Vec<Pair<'_>>> {
     Some(pairs)
 }
 
+/// The serialised form of `pairs`.
+pub fn serialise(pairs: &[Pair<'_>]) -> Vec<u8> {
+    // No map of the filter's comes near 4 GiB; a length that did not fit would be refused by the host as malformed.
+    let length = |bytes: &[u8]| u32::try_from(bytes.len()).unwrap_or(u32::MAX).to_le_bytes();
+    let mut map = u32::try_from(pairs.len()).unwrap_or(u32::MAX).to_le_bytes().to_vec();
+    for (name, value) in pairs {
+        map.extend(length(name));
+        map.extend(length(value));
+    }
+    for (name, value) in pairs {
+        map.extend([name, b"\0".as_slice(), value, b"\0"].concat());
+    }
+    map
+}
+
 fn take_u32(bytes: &[u8]) -> Option<(usize, &[u8])> {
     let (number, rest) = bytes.split_first_chunk::<COUNT>()?;
     Some((usize::try_from(u32::from_le_bytes(*number)).ok()?, rest))
@@ -45,18 +60,6 @@ fn take_terminated(bytes: &[u8], length: usize) -> Option<(&[u8], &[u8])> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn serialise(pairs: &[Pair<'_>]) -> Vec<u8> {
-        let mut map = (pairs.len() as u32).to_le_bytes().to_vec();
-        for (name, value) in pairs {
-            map.extend((name.len() as u32).to_le_bytes());
-            map.extend((value.len() as u32).to_le_bytes());
-        }
-        for (name, value) in pairs {
-            map.extend([name, b"\0".as_slice(), value, b"\0"].concat());
-        }
-        map
-    }
 
     #[test]
     fn any_bytes_come_back_as_they_were() {

@@ -1,9 +1,13 @@
-//! One request: read its headers, decide, tell Envoy.
+//! One request: read its headers, decide, tell Envoy; then its answer.
 
-use gatewasm_routing::{Cause, Decision, Matched, Request, wire};
+use std::cell::RefCell;
+use std::sync::Arc;
 
-use crate::host;
+use gatewasm_routing::{Cause, Decision, Edits, HeaderEdit, HeaderEdits, Matched, Request, wire};
+
+use crate::host::{self, Headers, HostError};
 use crate::pairs::{self, Pair};
+use crate::pending::Pending;
 use crate::plugin::{self, Plugin};
 
 /// How Envoy goes on with the request.
@@ -14,18 +18,65 @@ pub(crate) enum Next {
     Answered,
 }
 
+thread_local! {
+    /// Changes of answers that have yet to come: parts of the configuration that decided the request, whichever is in
+    /// effect by then. Only requests whose answers change are here.
+    static ANSWERS: RefCell<Pending<Vec<Arc<[HeaderEdit]>>>> = const { RefCell::new(Pending::new()) };
+}
+
+/// A request begins: nothing of an earlier one with the same number, if there ever was one, is for it.
+pub(crate) fn on_begin(context: u32) {
+    take_answer(context);
+}
+
+/// Changes the answer, where the rule that took the request says so.
+pub(crate) fn on_response_headers(context: u32) {
+    for edit in take_answer(context).iter().flatten().flat_map(|list| list.iter()) {
+        if let Err(error) = apply(edit, Headers::Response) {
+            log::error!("cannot change a header of an answer, {edit:?}: {error}");
+        }
+    }
+}
+
+fn take_answer(context: u32) -> Option<Vec<Arc<[HeaderEdit]>>> {
+    ANSWERS.with(|answers| answers.try_borrow_mut().ok()?.take(context))
+}
+
+/// Keeps for the answer of this request what is to change of it.
+fn keep_for_answer(context: u32, edits: HeaderEdits<'_>) {
+    if edits.is_empty() {
+        return;
+    }
+    let edits = edits.lists().cloned().collect();
+    ANSWERS.with(|answers| {
+        if let Ok(mut answers) = answers.try_borrow_mut() {
+            answers.keep(context, edits, |contexts| host::still_alive(contexts, context));
+        }
+    });
+}
+
+fn apply(edit: &HeaderEdit, headers: Headers) -> Result<(), HostError> {
+    match edit {
+        HeaderEdit::Set { name, value } => headers.replace(name, value.as_bytes()),
+        HeaderEdit::Add { name, value } => headers.add(name, value.as_bytes()),
+        HeaderEdit::Remove { name } => headers.remove(name),
+    }
+}
+
 /// Routes the request whose headers Envoy has just read.
 pub(crate) fn on_request_headers(context: u32) -> Next {
     plugin::with_plugin_of(context, |plugin| match plugin {
-        Some(plugin) => route(plugin).unwrap_or_else(|details| answer(500, details, "internal error\n")),
-        None => answer(500, "gatewasm_not_configured", "not configured\n"),
+        Some(plugin) => {
+            route(plugin, context).unwrap_or_else(|details| answer(500, details, &[], "internal error\n"))
+        }
+        None => answer(500, "gatewasm_not_configured", &[], "not configured\n"),
     })
 }
 
 /// What could not be done for this request, as response code details.
 type Failed = &'static str;
 
-fn route(plugin: &Plugin) -> Result<Next, Failed> {
+fn route(plugin: &Plugin, context: u32) -> Result<Next, Failed> {
     let map = host::request_headers().map_err(|_| "gatewasm_headers_unreadable")?;
     let headers = pairs::parse(&map).ok_or("gatewasm_headers_malformed")?;
     let (entry, request) = read(&headers);
@@ -33,21 +84,48 @@ fn route(plugin: &Plugin) -> Result<Next, Failed> {
         return Ok(probe(plugin));
     }
     match plugin.table.decide(entry, &request, plugin::with_vm(|vm| vm.random.next())) {
-        Decision::Forward { cluster, matched } => {
-            host::replace_request_header(wire::CLUSTER, cluster).map_err(|_| "gatewasm_header_not_set")?;
+        Decision::Forward { cluster, matched, edits } => {
+            keep_for_answer(context, edits.response_headers);
+            change(&edits).map_err(|_| "gatewasm_request_not_changed")?;
+            // After everything that a route may say: the cluster is never a route's own choice of header.
+            Headers::Request
+                .replace(wire::CLUSTER, cluster.as_bytes())
+                .map_err(|_| "gatewasm_header_not_set")?;
             if plugin.table.access_log() {
                 leave_for_access_log(Some(matched.listener), Some(&matched));
             }
             Ok(Next::Continue)
         }
-        Decision::Respond { status, cause, listener, matched } => {
+        Decision::Redirect { status, location, matched, response_headers } => {
+            keep_for_answer(context, response_headers);
+            if plugin.table.access_log() {
+                leave_for_access_log(Some(matched.listener), Some(&matched));
+            }
+            Ok(answer(status, "gatewasm_redirect", &[(b"location", location.as_bytes())], ""))
+        }
+        Decision::Respond { status, cause, listener, matched, response_headers } => {
+            keep_for_answer(context, response_headers);
             if plugin.table.access_log() {
                 leave_for_access_log(listener, matched.as_ref());
             }
             let (details, body) = words(cause);
-            Ok(answer(status, details, body))
+            Ok(answer(status, details, &[], body))
         }
     }
+}
+
+/// Changes the request as its rule and backend say.
+fn change(edits: &Edits<'_>) -> Result<(), HostError> {
+    for edit in edits.request_headers.iter() {
+        apply(edit, Headers::Request)?;
+    }
+    if let Some(path) = &edits.path {
+        Headers::Request.replace(":path", path)?;
+    }
+    if let Some(host) = edits.host {
+        Headers::Request.replace(":authority", host.as_bytes())?;
+    }
+    Ok(())
 }
 
 /// The probe's answer: which configuration runs, and in which VM. Envoy has one VM per worker, so that a caller who has
@@ -56,7 +134,7 @@ fn probe(plugin: &Plugin) -> Next {
     // Both are hexadecimal: nothing in them needs an escape.
     let config = &plugin.config;
     let vm = plugin::with_vm(|vm| vm.id.clone());
-    answer(200, "gatewasm_probe", &format!("{{\"config\":\"{config}\",\"vm\":\"{vm}\"}}\n"))
+    answer(200, "gatewasm_probe", &[], &format!("{{\"config\":\"{config}\",\"vm\":\"{vm}\"}}\n"))
 }
 
 /// The value of [`wire::LISTENER`] and the request, found in one pass. What is missing is empty: a CONNECT request has
@@ -102,13 +180,14 @@ const fn words(cause: Cause) -> (&'static str, &'static str) {
         Cause::InvalidRule => ("gatewasm_invalid_rule", "the route is not valid\n"),
         Cause::NoBackends => ("gatewasm_no_backends", "the route has no backend\n"),
         Cause::InvalidBackend => ("gatewasm_invalid_backend", "the backend is not valid\n"),
+        Cause::NoLocation => ("gatewasm_no_location", "the request has no host or path to redirect\n"),
     }
 }
 
 /// Answers the request. Where even that is refused, Envoy ends a stream that the filter holds by its own time limits;
 /// it never goes on to a cluster.
-fn answer(status: u16, details: &str, body: &str) -> Next {
-    if let Err(error) = host::respond(status, details, body) {
+fn answer(status: u16, details: &str, headers: &[Pair<'_>], body: &str) -> Next {
+    if let Err(error) = host::respond(status, details, headers, body) {
         log::error!("cannot answer {status} {details}: {error}");
     }
     Next::Answered

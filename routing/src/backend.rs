@@ -1,7 +1,9 @@
 //! Which of a rule's backends gets a request, by weight, from a number that the caller draws.
 
+use crate::action::Actions;
+
 /// The backends of one rule.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(crate) struct Backends {
     /// In the order of the rule, each with the sum of the weights up to and including its own. One of weight 0 ends
     /// where it begins, and is never met.
@@ -9,11 +11,14 @@ pub(crate) struct Backends {
     total: u64,
 }
 
-#[derive(Clone, Debug)]
-struct Share {
+/// A backend and its share.
+#[derive(Debug)]
+pub(crate) struct Share {
     end: u64,
-    target: Target,
-    weight: u32,
+    pub(crate) target: Target,
+    pub(crate) weight: u32,
+    /// What is done to the requests of this share alone.
+    pub(crate) actions: Option<Box<Actions>>,
 }
 
 /// Where a share goes.
@@ -29,13 +34,13 @@ pub(crate) enum Target {
 impl Backends {
     /// "Proportion of requests … computed as weight/(sum of all weights)"; weight 0 means none, and an invalid
     /// backend keeps its share (Gateway API `BackendRef.weight`).
-    pub(crate) fn new(backends: impl IntoIterator<Item = (Target, u32)>) -> Self {
+    pub(crate) fn new(backends: impl IntoIterator<Item = (Target, u32, Option<Box<Actions>>)>) -> Self {
         let mut total = 0_u64;
         let shares = backends
             .into_iter()
-            .map(|(target, weight)| {
+            .map(|(target, weight, actions)| {
                 total = total.saturating_add(weight.into());
-                Share { end: total, target, weight }
+                Share { end: total, target, weight, actions }
             })
             .collect();
         Self { shares, total }
@@ -45,16 +50,16 @@ impl Backends {
     ///
     /// `random` is uniform over all of `u64`: the upper half of the 128-bit product with the total is uniform over
     /// the total, but for a bias below `total / 2^64`.
-    pub(crate) fn choose(&self, random: u64) -> Option<&Target> {
+    pub(crate) fn choose(&self, random: u64) -> Option<&Share> {
         let product = u128::from(random).saturating_mul(self.total.into());
         let point = u64::try_from(product >> 64).unwrap_or(u64::MAX);
         let index = self.shares.partition_point(|share| share.end <= point);
-        self.shares.get(index).map(|share| &share.target)
+        self.shares.get(index)
     }
 
-    /// Every backend with its weight.
-    pub(crate) fn iter(&self) -> impl Iterator<Item = (&Target, u32)> {
-        self.shares.iter().map(|share| (&share.target, share.weight))
+    /// Every backend.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Share> {
+        self.shares.iter()
     }
 }
 
@@ -66,43 +71,51 @@ mod tests {
         Target::Cluster(name.to_owned())
     }
 
+    fn backends(weights: impl IntoIterator<Item = (Target, u32)>) -> Backends {
+        Backends::new(weights.into_iter().map(|(target, weight)| (target, weight, None)))
+    }
+
+    fn choose(backends: &Backends, random: u64) -> Option<&Target> {
+        backends.choose(random).map(|share| &share.target)
+    }
+
     #[test]
     fn none_without_backends_or_weights() {
-        assert_eq!(Backends::new([]).choose(0), None);
-        let zero = Backends::new([(cluster("a"), 0), (cluster("b"), 0)]);
-        assert_eq!(zero.choose(0), None);
-        assert_eq!(zero.choose(u64::MAX), None);
+        assert_eq!(choose(&backends([]), 0), None);
+        let zero = backends([(cluster("a"), 0), (cluster("b"), 0)]);
+        assert_eq!(choose(&zero, 0), None);
+        assert_eq!(choose(&zero, u64::MAX), None);
     }
 
     #[test]
     fn a_single_share_gets_everything() {
-        let backends = Backends::new([(cluster("a"), 0), (cluster("b"), 3), (cluster("c"), 0)]);
+        let backends = backends([(cluster("a"), 0), (cluster("b"), 3), (cluster("c"), 0)]);
         for random in [0, 1, u64::MAX / 2, u64::MAX] {
-            assert_eq!(backends.choose(random), Some(&cluster("b")));
+            assert_eq!(choose(&backends, random), Some(&cluster("b")));
         }
     }
 
     #[test]
     fn shares_border_where_the_weights_say() {
-        let backends = Backends::new([(cluster("a"), 1), (cluster("b"), 3)]);
+        let backends = backends([(cluster("a"), 1), (cluster("b"), 3)]);
         let quarter = 1_u64 << 62;
-        assert_eq!(backends.choose(0), Some(&cluster("a")));
-        assert_eq!(backends.choose(quarter - 1), Some(&cluster("a")));
-        assert_eq!(backends.choose(quarter), Some(&cluster("b")));
-        assert_eq!(backends.choose(u64::MAX), Some(&cluster("b")));
+        assert_eq!(choose(&backends, 0), Some(&cluster("a")));
+        assert_eq!(choose(&backends, quarter - 1), Some(&cluster("a")));
+        assert_eq!(choose(&backends, quarter), Some(&cluster("b")));
+        assert_eq!(choose(&backends, u64::MAX), Some(&cluster("b")));
     }
 
     #[test]
     fn shares_hold_over_evenly_spread_numbers() {
-        let backends = Backends::new([(cluster("a"), 80), (Target::Invalid("gone".to_owned()), 20)]);
+        let backends = backends([(cluster("a"), 80), (Target::Invalid("gone".to_owned()), 20)]);
         let (count, step) = (10_000, u64::MAX / 10_000);
-        let to_a = (0..count).filter(|i| backends.choose(i * step) == Some(&cluster("a"))).count();
+        let to_a = (0..count).filter(|i| choose(&backends, i * step) == Some(&cluster("a"))).count();
         assert!((7_999..=8_001).contains(&to_a), "{to_a}");
     }
 
     #[test]
     fn the_largest_weights_stay_in_range() {
-        let backends = Backends::new((0..1000).map(|i| (cluster(&i.to_string()), u32::MAX)));
-        assert_eq!(backends.choose(u64::MAX), Some(&cluster("999")));
+        let backends = backends((0..1000).map(|i| (cluster(&i.to_string()), u32::MAX)));
+        assert_eq!(choose(&backends, u64::MAX), Some(&cluster("999")));
     }
 }

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use rustc_hash::FxHashMap;
 
+use crate::action::Actions;
 use crate::backend::{Backends, Target};
 use crate::config::{self, FilterConfig, Protocol, VERSION, ValueMatch, ValueMatchType};
 use crate::matching::header::{self, HeaderMatch};
@@ -50,6 +51,14 @@ pub fn check_match(route_match: &config::RouteMatch) -> Vec<ConfigProblem> {
     let mut compiler = Compiler::default();
     compiler.conditions(route_match);
     compiler.problems.into_vec()
+}
+
+/// The faults that [`compile`] would find in the filters of a rule with these matches, or of one of its backends, with
+/// paths relative to the rule or backend (`filters[0].urlRewrite.hostname`).
+pub fn check_filters(filters: &[config::RouteFilter], matches: &[config::RouteMatch]) -> Vec<ConfigProblem> {
+    let mut problems = Problems::default();
+    Actions::compile(filters, matches, &mut problems);
+    problems.into_vec()
 }
 
 #[derive(Default)]
@@ -109,7 +118,13 @@ impl<'c> Compiler<'c> {
         }
         let hosts = if self.problems.is_empty() { self.index(&attached) } else { HostMap::default() };
         let attached = attached.into_iter().map(|(attached, _)| attached).collect();
-        self.table.listeners.push(Listener { name: listener.name.clone(), hosts, attached });
+        self.table.listeners.push(Listener {
+            name: listener.name.clone(),
+            protocol: listener.protocol,
+            port: listener.port,
+            hosts,
+            attached,
+        });
     }
 
     /// Gives the listener its place among those of its Gateway and port, and its entry.
@@ -224,10 +239,11 @@ impl<'c> Compiler<'c> {
             self.table.matches.push(every_path);
         }
         let backends = rule.backends.iter().enumerate().filter_map(|(i, backend)| {
-            self.within(format_args!("backends[{i}]"), |compiler| compiler.backend(backend))
+            self.within(format_args!("backends[{i}]"), |compiler| compiler.backend(backend, &rule.matches))
         });
         let backends = Backends::new(backends.collect::<Vec<_>>());
-        self.table.rules.push(Rule { route, index, invalid: rule.invalid.clone(), backends });
+        let actions = Actions::compile(&rule.filters, &rule.matches, &mut self.problems);
+        self.table.rules.push(Rule { route, index, invalid: rule.invalid.clone(), actions, backends });
     }
 
     fn conditions(&mut self, route_match: &config::RouteMatch) -> Option<(PathMatch, Conditions)> {
@@ -276,7 +292,12 @@ impl<'c> Compiler<'c> {
         values
     }
 
-    fn backend(&mut self, backend: &config::Backend) -> Option<(Target, u32)> {
+    fn backend(
+        &mut self,
+        backend: &config::Backend,
+        matches: &[config::RouteMatch],
+    ) -> Option<(Target, u32, Option<Box<Actions>>)> {
+        let actions = Actions::compile(&backend.filters, matches, &mut self.problems);
         if backend.weight > MAX_WEIGHT {
             self.problems
                 .add("weight", format!("{} is too large; weights are 0 to {MAX_WEIGHT}", backend.weight));
@@ -296,7 +317,7 @@ impl<'c> Compiler<'c> {
                 return None;
             }
         };
-        Some((target, backend.weight))
+        Some((target, backend.weight, actions))
     }
 
     /// Sorts the matches into the index of each hostname, in order of precedence.
@@ -358,6 +379,7 @@ fn parameter_name(name: &str) -> Result<Box<str>, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::RouteFilter;
     use crate::parse;
 
     /// The faults of a config whose one listener, route or rule has these fields besides the required ones.
@@ -407,6 +429,39 @@ mod tests {
             in_rule(r#""backends": [{"cluster": "a/b/80", "weight": 1000000}, {"invalid": ""}]"#),
             [""; 0]
         );
+    }
+
+    #[test]
+    fn filters() {
+        let modifier =
+            r#"{"type": "RequestHeaderModifier", "requestHeaderModifier": {"remove": ["a", "Host"]}}"#;
+        let redirect = r#"{"type": "RequestRedirect", "requestRedirect": {"port": 0}}"#;
+        let rewrite = r#"{"type": "URLRewrite", "urlRewrite": {"path":
+            {"type": "ReplacePrefixMatch", "replacePrefixMatch": "/%2e%2e"}}}"#;
+        let host = "cannot be changed by a header modifier; URLRewrite has a hostname";
+        assert_eq!(
+            in_rule(&format!(
+                r#""matches": [{{"path": {{"value": "/"}}}}, {{"path": {{"type": "Exact", "value": "/"}}}}],
+                   "filters": [{modifier}, {modifier}, {redirect}, {rewrite}],
+                   "backends": [{{"cluster": "a", "filters": [{modifier}]}}]"#
+            )),
+            [
+                format!("backends[0].filters[0].requestHeaderModifier.remove[1]: \"Host\" {host}"),
+                format!("filters[0].requestHeaderModifier.remove[1]: \"Host\" {host}"),
+                format!("filters[1].requestHeaderModifier.remove[1]: \"Host\" {host}"),
+                "filters[1].type: there is another filter of this type; there can be one".to_owned(),
+                "filters[2].requestRedirect.port: 0 is not a port; ports are 1 to 65535".to_owned(),
+                "filters[3].urlRewrite.path.type: ReplacePrefixMatch needs a PathPrefix in every match of the rule"
+                    .to_owned(),
+                "filters[3].urlRewrite.path.replacePrefixMatch: \"/%2e%2e\" contains \"%2e%2e\", which may lead to \
+                 another path"
+                    .to_owned(),
+                "filters: URLRewrite and RequestRedirect cannot stand together".to_owned(),
+            ]
+        );
+        let sound: RouteFilter = serde_json::from_str(&modifier.replace("Host", "b")).unwrap();
+        assert_eq!(check_filters(std::slice::from_ref(&sound), &[]), []);
+        assert_eq!(check_filters(&[sound.clone(), sound], &[]).len(), 1);
     }
 
     #[test]

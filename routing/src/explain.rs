@@ -5,7 +5,8 @@
 
 use serde::Serialize;
 
-use crate::backend::Target;
+use crate::action::headers::HeaderEdit;
+use crate::backend::{Share, Target};
 use crate::config::{PathMatchType, RouteKind};
 use crate::matching::header;
 use crate::matching::host::{Host, Hostname};
@@ -13,7 +14,7 @@ use crate::matching::query;
 use crate::matching::value::Value;
 use crate::precedence::{Criterion, Precedence};
 use crate::request::Request;
-use crate::table::{Attached, Cause, Listener, Match, RouteId, RouteTable, Rule};
+use crate::table::{Attached, Cause, Decision, Listener, Match, RouteId, RouteTable, Rule};
 
 /// The decision about one request, and the reasons for it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -33,6 +34,9 @@ pub struct Explanation {
     /// Index of the match in the rule; 0 for a rule that has none.
     #[serde(rename = "match", skip_serializing_if = "Option::is_none")]
     pub match_index: Option<usize>,
+    /// What changes on the way to the backend and back, where it is the same for every backend that may be chosen.
+    #[serde(skip_serializing_if = "ExplainedEdits::is_empty")]
+    pub edits: ExplainedEdits,
     /// The rule's backends.
     pub backends: Vec<ExplainedBackend>,
     /// Every match of the listener: those that match in order of precedence, then the others.
@@ -43,7 +47,7 @@ pub struct Explanation {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ExplainedDecision {
-    /// Whether it is forwarded or answered by the filter.
+    /// Whether it is forwarded, redirected or answered by the filter.
     #[serde(rename = "type")]
     pub kind: DecisionType,
     /// The status, where it is answered.
@@ -52,15 +56,21 @@ pub struct ExplainedDecision {
     /// The cluster, where it is the only one that may get the request.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cluster: Option<String>,
+    /// Where the client is sent, where it is redirected.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub location: Option<String>,
     /// The reason in words.
     pub because: String,
 }
 
-/// Whether a request is forwarded or answered.
+/// Whether a request is forwarded, redirected or answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub enum DecisionType {
-    /// To a backend; where weights choose between several, an invalid share is answered 500 all the same.
+    /// To a backend; where weights choose between several, an invalid share is answered 500 all the same, and one that
+    /// redirects is redirected.
     Forward,
+    /// By the filter, with another location.
+    Redirect,
     /// By the filter.
     Respond,
 }
@@ -93,6 +103,37 @@ pub struct ExplainedBackend {
     pub invalid: Option<String>,
     /// Its share, relative to the sum of all.
     pub weight: u32,
+    /// Where the clients of this share are sent, where the backends differ and this one redirects.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub location: Option<String>,
+    /// What changes for this share, where the backends differ.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub edits: Option<ExplainedEdits>,
+}
+
+/// What changes on the way to the backend and back.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ExplainedEdits {
+    /// The host that the backend sees.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub host: Option<String>,
+    /// The path, with the query string, that the backend sees.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub path: Option<String>,
+    /// Changes of the request's headers, in their order.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub request_headers: Vec<HeaderEdit>,
+    /// Changes of the answer's headers, in their order.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub response_headers: Vec<HeaderEdit>,
+}
+
+impl ExplainedEdits {
+    /// Whether nothing changes.
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 /// One match of the listener.
@@ -135,16 +176,52 @@ impl RouteTable {
             candidates.push(contender.candidate(place == 0, because));
         }
         candidates.extend(unmet.into_iter().map(|(contender, because)| contender.candidate(false, because)));
+        let (decision, edits, backends) = winner.map_or_else(
+            || (ExplainedDecision::no_route(), ExplainedEdits::default(), Vec::new()),
+            |winner| self.explain_rule(listener, winner, request),
+        );
         Explanation {
-            decision: winner
-                .map_or_else(ExplainedDecision::no_route, |winner| ExplainedDecision::of(winner.rule)),
+            decision,
             listener: Some(listener.name.clone()),
             route: winner.map(|winner| winner.route.into()),
             rule: winner.map(|winner| winner.rule.index),
             match_index: winner.map(|winner| winner.of.index),
-            backends: winner.map(|winner| explain_backends(winner.rule)).unwrap_or_default(),
+            edits,
+            backends,
             candidates,
         }
+    }
+
+    /// What the rule does with the request, for each share that may be drawn.
+    fn explain_rule(
+        &self,
+        listener: &Listener,
+        winner: &Contender<'_>,
+        request: &Request<'_>,
+    ) -> (ExplainedDecision, ExplainedEdits, Vec<ExplainedBackend>) {
+        let rule = winner.rule;
+        let serve = |share| self.serve(listener, winner.of, rule, share, request);
+        let shares: Vec<&Share> = rule.backends.iter().filter(|share| share.weight > 0).collect();
+        let decisions: Vec<_> = match shares.as_slice() {
+            [] => vec![serve(None)],
+            shares => shares.iter().map(|share| serve(Some(share))).collect(),
+        };
+        let decision = ExplainedDecision::of(rule, &shares, &decisions);
+        let mut edits: Vec<_> = decisions.iter().map(ExplainedEdits::from).collect();
+        edits.dedup();
+        let mut backends = explain_backends(rule);
+        let alike = match edits.as_slice() {
+            [alike] => Some(alike.clone()),
+            _ => None,
+        };
+        if alike.is_none() || decision.location.is_none() {
+            for (backend, share) in backends.iter_mut().zip(rule.backends.iter()) {
+                let decision = serve(Some(share));
+                backend.location = ExplainedDecision::from(&decision).location;
+                backend.edits = if alike.is_none() { Some((&decision).into()) } else { None };
+            }
+        }
+        (decision, alike.unwrap_or_default(), backends)
     }
 
     /// Every match of the listener, parted into those that the request meets and, with a reason, those that it does
@@ -314,38 +391,47 @@ impl Explanation {
         let (entry, authority) = (String::from_utf8_lossy(entry), String::from_utf8_lossy(request.authority));
         let because = format!("{cause}: \"{authority}\" at \"{entry}\"");
         let decision = ExplainedDecision::respond(cause, because);
-        let (backends, candidates) = (Vec::new(), Vec::new());
-        Self { decision, listener: None, route: None, rule: None, match_index: None, backends, candidates }
+        Self {
+            decision,
+            listener: None,
+            route: None,
+            rule: None,
+            match_index: None,
+            edits: ExplainedEdits::default(),
+            backends: Vec::new(),
+            candidates: Vec::new(),
+        }
     }
 }
 
 impl ExplainedDecision {
-    fn of(rule: &Rule) -> Self {
-        if let Some(reason) = &rule.invalid {
-            return Self::respond(Cause::InvalidRule, reason.clone());
-        }
-        let mut targets: Vec<_> =
-            rule.backends.iter().filter(|(_, weight)| *weight > 0).map(|(target, _)| target).collect();
-        targets.dedup();
-        match targets.as_slice() {
-            [] => {
-                let empty = rule.backends.iter().next().is_none();
-                let because =
-                    if empty { "the rule has no backends" } else { "all weights of the rule are 0" };
-                Self::respond(Cause::NoBackends, because.to_owned())
-            }
-            [Target::Cluster(cluster)] => {
-                let because = "the only backend with a weight".to_owned();
-                Self { kind: DecisionType::Forward, status: None, cluster: Some(cluster.clone()), because }
-            }
-            [Target::Invalid(reason)] => Self::respond(Cause::InvalidBackend, reason.clone()),
-            targets if targets.iter().all(|target| matches!(target, Target::Invalid(_))) => {
-                Self::respond(Cause::InvalidBackend, "no backend with a weight can be used".to_owned())
-            }
-            targets => {
-                let because = format!("one of {} backends by weight", targets.len());
-                Self { kind: DecisionType::Forward, status: None, cluster: None, because }
-            }
+    /// What happens to a request of this rule, given what happens with each share that has a weight (with none at all,
+    /// where there is no such share).
+    fn of(rule: &Rule, shares: &[&Share], decisions: &[Decision<'_>]) -> Self {
+        let mut alike: Vec<_> = decisions.iter().map(Self::from).collect();
+        alike.dedup();
+        let because = |one: &Self| match (shares, one.kind) {
+            _ if rule.invalid.is_some() => rule.invalid.clone().unwrap_or_default(),
+            _ if rule.actions.as_ref().is_some_and(|actions| actions.redirect.is_some()) => match one.kind {
+                DecisionType::Redirect => "the rule redirects".to_owned(),
+                _ => Cause::NoLocation.to_string(),
+            },
+            (_, DecisionType::Redirect) => "the only backend with a weight redirects".to_owned(),
+            ([], _) if rule.backends.iter().next().is_none() => "the rule has no backends".to_owned(),
+            ([], _) => "all weights of the rule are 0".to_owned(),
+            (_, DecisionType::Forward) => "the only backend with a weight".to_owned(),
+            ([Share { target: Target::Invalid(reason), .. }], _) => reason.clone(),
+            _ => one.because.clone(),
+        };
+        match alike.as_slice() {
+            [one] => Self { because: because(one), ..one.clone() },
+            _ => Self {
+                kind: DecisionType::Forward,
+                status: None,
+                cluster: None,
+                location: None,
+                because: format!("one of {} backends by weight", alike.len()),
+            },
         }
     }
 
@@ -354,16 +440,66 @@ impl ExplainedDecision {
     }
 
     fn respond(cause: Cause, because: String) -> Self {
-        Self { kind: DecisionType::Respond, status: Some(cause.status()), cluster: None, because }
+        let (kind, status) = (DecisionType::Respond, Some(cause.status()));
+        Self { kind, status, cluster: None, location: None, because }
     }
 }
 
+/// Without a reason but that of an answer: what decided is not known here.
+impl From<&Decision<'_>> for ExplainedDecision {
+    fn from(decision: &Decision<'_>) -> Self {
+        match decision {
+            Decision::Forward { cluster, .. } => Self {
+                kind: DecisionType::Forward,
+                status: None,
+                cluster: Some((*cluster).to_owned()),
+                location: None,
+                because: String::new(),
+            },
+            Decision::Redirect { status, location, .. } => Self {
+                kind: DecisionType::Redirect,
+                status: Some(*status),
+                cluster: None,
+                location: Some(location.clone()),
+                because: String::new(),
+            },
+            Decision::Respond { cause: Cause::InvalidBackend, .. } => {
+                Self::respond(Cause::InvalidBackend, "no backend with a weight can be used".to_owned())
+            }
+            Decision::Respond { cause, .. } => Self::respond(*cause, cause.to_string()),
+        }
+    }
+}
+
+impl From<&Decision<'_>> for ExplainedEdits {
+    fn from(decision: &Decision<'_>) -> Self {
+        match decision {
+            Decision::Forward { edits, .. } => Self {
+                host: edits.host.map(str::to_owned),
+                path: edits.path.as_deref().map(|path| String::from_utf8_lossy(path).into_owned()),
+                request_headers: edits.request_headers.iter().cloned().collect(),
+                response_headers: edits.response_headers.iter().cloned().collect(),
+            },
+            Decision::Redirect { response_headers, .. } | Decision::Respond { response_headers, .. } => {
+                Self { response_headers: response_headers.iter().cloned().collect(), ..Self::default() }
+            }
+        }
+    }
+}
+
+/// The rule's backends; what changes for each is added where a request is at hand.
 pub(crate) fn explain_backends(rule: &Rule) -> Vec<ExplainedBackend> {
-    let backends = rule.backends.iter().map(|(target, weight)| match target {
-        Target::Cluster(name) => ExplainedBackend { cluster: Some(name.clone()), invalid: None, weight },
-        Target::Invalid(reason) => ExplainedBackend { cluster: None, invalid: Some(reason.clone()), weight },
-    });
-    backends.collect()
+    rule.backends.iter().map(ExplainedBackend::from).collect()
+}
+
+impl From<&Share> for ExplainedBackend {
+    fn from(share: &Share) -> Self {
+        let (cluster, invalid) = match &share.target {
+            Target::Cluster(name) => (Some(name.clone()), None),
+            Target::Invalid(reason) => (None, Some(reason.clone())),
+        };
+        Self { cluster, invalid, weight: share.weight, location: None, edits: None }
+    }
 }
 
 impl From<&RouteId> for ExplainedRoute {
@@ -445,6 +581,37 @@ mod tests {
             }],
         });
         assert_eq!(json, expected);
+    }
+
+    #[test]
+    fn changes_are_shown_once_or_for_each_share() {
+        let config = r#"{"version": 1, "listeners": [{
+            "name": "infra/web/http", "gateway": "infra/web", "port": 80, "protocol": "HTTP",
+            "routes": [{"kind": "HTTPRoute", "namespace": "n", "name": "r", "rules": [
+                {"matches": [{"path": {"value": "/a"}}],
+                 "filters": [{"type": "URLRewrite", "urlRewrite": {"hostname": "b.test"}}],
+                 "backends": [{"cluster": "c"}, {"cluster": "d"}]},
+                {"matches": [{"path": {"value": "/b"}}],
+                 "backends": [{"cluster": "c", "filters": [
+                    {"type": "RequestHeaderModifier", "requestHeaderModifier": {"remove": ["x"]}}]}, {"cluster": "d"}]},
+                {"filters": [{"type": "RequestRedirect", "requestRedirect": {"scheme": "https"}}]}]}]}]}"#;
+        let table = compile(&parse(config.as_bytes()).unwrap()).unwrap();
+        let explain = |path: &str| {
+            let request =
+                Request { method: b"GET", authority: b"a.test", path: path.as_bytes(), headers: &[] };
+            let json = serde_json::to_value(table.explain(b"infra/web:80", &request)).unwrap();
+            (json["decision"].clone(), json["edits"].clone(), json["backends"].clone())
+        };
+        use serde_json::{Value, json};
+        let by_weight = json!({"type": "Forward", "because": "one of 2 backends by weight"});
+        let plain = json!([{"cluster": "c", "weight": 1}, {"cluster": "d", "weight": 1}]);
+        assert_eq!(explain("/a"), (by_weight.clone(), json!({"host": "b.test"}), plain));
+        let removed = json!({"requestHeaders": [{"action": "remove", "name": "x"}]});
+        let each = json!([{"cluster": "c", "weight": 1, "edits": removed}, {"cluster": "d", "weight": 1, "edits": {}}]);
+        assert_eq!(explain("/b"), (by_weight, Value::Null, each));
+        let redirected = json!({"type": "Redirect", "status": 302, "location": "https://a.test/c?d",
+            "because": "the rule redirects"});
+        assert_eq!(explain("/c?d"), (redirected, Value::Null, json!([])));
     }
 
     #[test]

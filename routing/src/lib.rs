@@ -17,7 +17,7 @@
 //! let table = compile(&config).map_err(|mut problems| problems.remove(0))?;
 //!
 //! let request = Request { method: b"GET", authority: b"shop.example.com", path: b"/cart/7?full", headers: &[] };
-//! let Decision::Forward { cluster, matched } = table.decide(b"infra/web:80", &request, 0) else { panic!() };
+//! let Decision::Forward { cluster, matched, .. } = table.decide(b"infra/web:80", &request, 0) else { panic!() };
 //! assert_eq!(cluster, "default/cart/8080");
 //! assert_eq!(matched.route.label, "HTTPRoute default/shop");
 //!
@@ -26,6 +26,7 @@
 //! # Ok::<(), gatewasm_routing::ConfigProblem>(())
 //! ```
 
+mod action;
 mod backend;
 mod compile;
 pub mod config;
@@ -40,9 +41,11 @@ mod table;
 pub mod timestamp;
 pub mod wire;
 
-pub use compile::{check_match, compile};
+pub use action::Edits;
+pub use action::headers::{HeaderEdit, HeaderEdits};
+pub use compile::{check_filters, check_match, compile};
 pub use explain::{
-    Candidate, DecisionType, ExplainedBackend, ExplainedDecision, ExplainedRoute, Explanation,
+    Candidate, DecisionType, ExplainedBackend, ExplainedDecision, ExplainedEdits, ExplainedRoute, Explanation,
 };
 pub use list::Listed;
 pub use parse::{MAX_BYTES, parse};

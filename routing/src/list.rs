@@ -38,6 +38,9 @@ pub struct Listed {
     /// Why the rule cannot be served; its requests are answered 500.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub invalid: Option<String>,
+    /// The status by which the rule redirects; it then needs no backends.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub redirect: Option<u16>,
 }
 
 impl RouteTable {
@@ -91,6 +94,7 @@ impl RouteTable {
             match_index: of.index,
             backends: explain_backends(rule),
             invalid: rule.invalid.clone(),
+            redirect: rule.actions.as_ref().and_then(|actions| Some(actions.redirect.as_ref()?.status)),
         })
     }
 }

@@ -25,6 +25,12 @@ impl<'a> Request<'a> {
             _ => (self.path, &[]),
         }
     }
+
+    /// The same, with the `?` as part of the query string.
+    pub(crate) fn path_and_marked_query(&self) -> (&'a [u8], &'a [u8]) {
+        let (path, _) = self.path_and_query();
+        self.path.split_at_checked(path.len()).unwrap_or((self.path, &[]))
+    }
 }
 
 #[cfg(test)]

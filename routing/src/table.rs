@@ -5,8 +5,10 @@ use std::fmt;
 
 use rustc_hash::FxHashMap;
 
-use crate::backend::{Backends, Target};
-use crate::config::RouteKind;
+use crate::action::headers::HeaderEdits;
+use crate::action::{Actions, Edits, response_headers};
+use crate::backend::{Backends, Share, Target};
+use crate::config::{Protocol, RouteKind};
 use crate::matching::header::HeaderMatch;
 use crate::matching::host::{Host, HostMap};
 use crate::matching::method::Method;
@@ -42,6 +44,8 @@ pub(crate) struct Entry {
 #[derive(Debug)]
 pub(crate) struct Listener {
     pub(crate) name: String,
+    pub(crate) protocol: Protocol,
+    pub(crate) port: u16,
     /// By the hostnames of its routes: the matches that apply to them.
     pub(crate) hosts: HostMap<PathIndex>,
     /// Its routes one by one, to explain a decision.
@@ -101,6 +105,7 @@ pub(crate) struct Rule {
     /// Its place in the route.
     pub(crate) index: usize,
     pub(crate) invalid: Option<String>,
+    pub(crate) actions: Option<Box<Actions>>,
     pub(crate) backends: Backends,
 }
 
@@ -130,7 +135,7 @@ impl Conditions {
 }
 
 /// What happens to a request.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub enum Decision<'t> {
     /// It goes to an Envoy cluster.
     Forward {
@@ -138,6 +143,19 @@ pub enum Decision<'t> {
         cluster: &'t str,
         /// What decided it.
         matched: Matched<'t>,
+        /// What changes on the way there and back.
+        edits: Edits<'t>,
+    },
+    /// The client is sent elsewhere.
+    Redirect {
+        /// Status of the answer.
+        status: u16,
+        /// Value of its `Location`, visible ASCII.
+        location: String,
+        /// What decided it.
+        matched: Matched<'t>,
+        /// Changes of the answer's headers.
+        response_headers: HeaderEdits<'t>,
     },
     /// It is answered here.
     Respond {
@@ -149,6 +167,8 @@ pub enum Decision<'t> {
         listener: Option<&'t str>,
         /// The match that decided it, if any.
         matched: Option<Matched<'t>>,
+        /// Changes of the answer's headers.
+        response_headers: HeaderEdits<'t>,
     },
 }
 
@@ -180,6 +200,8 @@ pub enum Cause {
     NoBackends,
     /// The chosen share belongs to a backend that cannot be used.
     InvalidBackend,
+    /// The rule redirects, and the request has no host or path from which a location could be made.
+    NoLocation,
 }
 
 impl Cause {
@@ -192,6 +214,7 @@ impl Cause {
         match self {
             Self::NoListener | Self::NoRoute => 404,
             Self::Misdirected => 421,
+            Self::NoLocation => 400,
             Self::InvalidRule | Self::NoBackends | Self::InvalidBackend => 500,
         }
     }
@@ -206,6 +229,7 @@ impl fmt::Display for Cause {
             Self::InvalidRule => "the rule is not valid",
             Self::NoBackends => "the rule has no backends",
             Self::InvalidBackend => "the backend is not valid",
+            Self::NoLocation => "the request has no host or path to make a location from",
         })
     }
 }
@@ -218,24 +242,76 @@ impl RouteTable {
         let host = Host::of(request.authority);
         let listener = match self.listener(entry, &host) {
             Ok(listener) => listener,
-            Err(cause) => return respond(cause, None, None),
+            Err(cause) => return respond(cause, None),
         };
-        let found = self.find(listener, &host, request).and_then(|found| self.resolve(listener, found));
-        let Some((rule, matched)) = found else {
-            return respond(Cause::NoRoute, Some(&listener.name), None);
+        let taken =
+            self.find(listener, &host, request).and_then(|found| Some((found, self.rules.get(found.rule)?)));
+        match taken {
+            Some((found, rule)) => self.serve(listener, found, rule, rule.backends.choose(random), request),
+            None => respond(Cause::NoRoute, Some(&listener.name)),
+        }
+    }
+
+    /// What happens to a request that a rule takes, with this share of its backends.
+    ///
+    /// A redirect of the rule needs no backend, and one of a backend is for its share alone. Each is made from the
+    /// request as it came, whatever the other filters would change of it.
+    pub(crate) fn serve<'t>(
+        &'t self,
+        listener: &'t Listener,
+        found: &'t Match,
+        rule: &'t Rule,
+        share: Option<&'t Share>,
+        request: &Request<'_>,
+    ) -> Decision<'t> {
+        let Some(route) = self.routes.get(rule.route) else {
+            return respond(Cause::NoRoute, Some(&listener.name));
         };
-        let target = if rule.invalid.is_some() {
-            Err(Cause::InvalidRule)
-        } else {
-            match rule.backends.choose(random) {
-                Some(Target::Cluster(cluster)) => Ok(cluster),
-                Some(Target::Invalid(_)) => Err(Cause::InvalidBackend),
-                None => Err(Cause::NoBackends),
+        let matched = Matched {
+            listener: &listener.name,
+            route: &route.id,
+            rule: rule.index,
+            match_index: found.index,
+        };
+        let of_rule = rule.actions.as_deref();
+        let redirect_of =
+            |actions: Option<&'t Actions>| actions.and_then(|actions| actions.redirect.as_ref());
+        let early = redirect_of(of_rule);
+        let of_share = if early.is_some() || rule.invalid.is_some() { None } else { share };
+        let of_backend = of_share.and_then(|share| share.actions.as_deref());
+        let target = match (of_share.map(|share| &share.target), early.or(redirect_of(of_backend))) {
+            _ if rule.invalid.is_some() => Err(Cause::InvalidRule),
+            (Some(Target::Invalid(_)), _) => Err(Cause::InvalidBackend),
+            (_, Some(redirect)) => {
+                let from = (listener.protocol, listener.port);
+                match redirect.location(request, &found.path, from) {
+                    Some(location) => {
+                        let response_headers = response_headers(of_rule, of_backend);
+                        return Decision::Redirect {
+                            status: redirect.status,
+                            location,
+                            matched,
+                            response_headers,
+                        };
+                    }
+                    None => Err(Cause::NoLocation),
+                }
             }
+            (Some(Target::Cluster(cluster)), None) => Ok(cluster),
+            (None, None) => Err(Cause::NoBackends),
         };
         match target {
-            Ok(cluster) => Decision::Forward { cluster, matched },
-            Err(cause) => respond(cause, Some(&listener.name), Some(matched)),
+            Ok(cluster) => {
+                let edits = Edits::of(of_rule, of_backend, request, &found.path);
+                Decision::Forward { cluster, matched, edits }
+            }
+            Err(cause) => Decision::Respond {
+                status: cause.status(),
+                cause,
+                listener: Some(&listener.name),
+                matched: Some(matched),
+                response_headers: response_headers(of_rule, of_backend),
+            },
         }
     }
 
@@ -284,18 +360,6 @@ impl RouteTable {
             .find(|candidate| candidate.conditions.hold(request, query) && candidate.expression_holds(path))
     }
 
-    /// The rule of a match, and how to name both.
-    pub(crate) fn resolve<'t>(
-        &'t self,
-        listener: &'t Listener,
-        found: &'t Match,
-    ) -> Option<(&'t Rule, Matched<'t>)> {
-        let rule = self.rules.get(found.rule)?;
-        let route = &self.routes.get(rule.route)?.id;
-        let matched = Matched { listener: &listener.name, route, rule: rule.index, match_index: found.index };
-        Some((rule, matched))
-    }
-
     pub(crate) fn match_at(&self, id: u32) -> Option<&Match> {
         self.matches.get(usize::try_from(id).ok()?)
     }
@@ -329,8 +393,15 @@ impl Match {
     }
 }
 
-fn respond<'t>(cause: Cause, listener: Option<&'t str>, matched: Option<Matched<'t>>) -> Decision<'t> {
-    Decision::Respond { status: cause.status(), cause, listener, matched }
+/// The answer to a request that no rule takes.
+fn respond(cause: Cause, listener: Option<&str>) -> Decision<'_> {
+    Decision::Respond {
+        status: cause.status(),
+        cause,
+        listener,
+        matched: None,
+        response_headers: HeaderEdits::default(),
+    }
 }
 
 #[cfg(test)]
@@ -365,7 +436,7 @@ mod tests {
             let request = Request { method: b"GET", authority, path, headers: &[] };
             match table.decide(entry.as_bytes(), &request, 0) {
                 Decision::Respond { status, cause, .. } => assert_eq!((status, cause), expected),
-                forward @ Decision::Forward { .. } => panic!("{entry}: {forward:?}"),
+                other => panic!("{entry}: {other:?}"),
             }
         }
     }
@@ -374,7 +445,7 @@ mod tests {
     fn what_was_matched_is_named_for_logs() {
         let table = compile(&parse(CONFIG.as_bytes()).unwrap()).unwrap();
         let request = Request { method: b"GET", authority: b"any.test", path: b"/ok/x", headers: &[] };
-        let Decision::Forward { cluster, matched } = table.decide(b"a/b:80", &request, 7) else {
+        let Decision::Forward { cluster, matched, .. } = table.decide(b"a/b:80", &request, 7) else {
             panic!("not forwarded");
         };
         assert_eq!((cluster, matched.listener), ("c", "a/b/http"));

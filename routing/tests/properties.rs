@@ -10,11 +10,13 @@ use std::cmp::Ordering;
 use gatewasm_routing::config::{FilterConfig, PathMatchType};
 use gatewasm_routing::precedence::{HostnameRank, Precedence};
 use gatewasm_routing::timestamp::Timestamp;
-use gatewasm_routing::{Decision, DecisionType, Explanation, Request, RouteTable, compile, parse};
+use gatewasm_routing::{
+    Decision, DecisionType, ExplainedEdits, Explanation, Request, RouteTable, compile, parse,
+};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::select;
-use support::generate::{Incoming, config, incoming};
+use support::generate::{Incoming, config, config_with_filters, incoming};
 use support::reference::{self, Answer};
 
 fn table(config: &FilterConfig) -> RouteTable {
@@ -27,7 +29,8 @@ fn decide(table: &RouteTable, entry: &str, incoming: &Incoming) -> Answer {
 
 fn answer(decision: Decision<'_>) -> Answer {
     let (outcome, matched) = match decision {
-        Decision::Forward { cluster, matched } => (Ok(cluster.to_owned()), Some(matched)),
+        Decision::Forward { cluster, matched, .. } => (Ok(cluster.to_owned()), Some(matched)),
+        Decision::Redirect { status, matched, .. } => (Err(status), Some(matched)),
         Decision::Respond { status, matched, .. } => (Err(status), matched),
     };
     let matched = matched.map(|matched| {
@@ -63,18 +66,40 @@ proptest! {
     }
 
     #[test]
-    fn explain_agrees_with_decide(config in config(), requests in vec(incoming(), 1..16)) {
+    fn explain_agrees_with_decide(config in config_with_filters(), requests in vec(incoming(), 1..16)) {
         let table = table(&config);
         for incoming in requests {
             let entry = incoming.entry(&config);
-            let decided = decide(&table, &entry, &incoming);
-            let explained = incoming.with(|request| table.explain(entry.as_bytes(), request));
-            agree(&explained, &decided)?;
+            incoming.with(|request| {
+                let decided = table.decide(entry.as_bytes(), request, incoming.random);
+                agree(&table.explain(entry.as_bytes(), request), decided)
+            })?;
+        }
+    }
+
+    /// What is put together from a request and a config of normal paths is a normal path, or a safe location.
+    #[test]
+    fn edits_keep_paths_normal(config in config_with_filters(), requests in vec(incoming(), 1..16)) {
+        let table = table(&config);
+        for incoming in requests.into_iter().filter(|incoming| !incoming.path.contains("//")) {
+            let entry = incoming.entry(&config);
+            let path = incoming.with(|request| match table.decide(entry.as_bytes(), request, incoming.random) {
+                Decision::Forward { edits, .. } => edits.path.map(|path| String::from_utf8(path).unwrap()),
+                Decision::Redirect { location, .. } => {
+                    location.split_once("://").and_then(|(_, rest)| Some(format!("/{}", rest.split_once('/')?.1)))
+                }
+                Decision::Respond { .. } => None,
+            });
+            let Some(path) = path else { continue };
+            let query = |path: &str| path.split_once('?').map(|(_, query)| query.to_owned());
+            prop_assert_eq!(query(&path), query(&incoming.path));
+            let path = path.split('?').next().unwrap_or_default();
+            prop_assert!(path.starts_with('/') && !path.contains("//") && !path.contains("/."), "{}", path);
         }
     }
 
     #[test]
-    fn a_config_survives_being_written_and_read(config in config()) {
+    fn a_config_survives_being_written_and_read(config in config_with_filters()) {
         let json = serde_json::to_vec(&config).unwrap();
         let read = parse(&json).unwrap();
         prop_assert_eq!(&read, &config);
@@ -84,7 +109,7 @@ proptest! {
 
     #[test]
     fn any_bytes_can_be_asked_about(
-        config in config(),
+        config in config_with_filters(),
         method in bytes(), authority in bytes(), path in bytes(),
         headers in vec((bytes(), bytes()), 0..4),
         entry in prop_oneof![Just(b"infra/a:80".to_vec()), bytes()],
@@ -93,8 +118,11 @@ proptest! {
         let headers: Vec<_> = headers.iter().map(|(name, value)| (name.as_slice(), value.as_slice())).collect();
         let request = Request { method: &method, authority: &authority, path: &path, headers: &headers };
         let table = table(&config);
-        let decided = answer(table.decide(&entry, &request, random));
-        agree(&table.explain(&entry, &request), &decided)?;
+        let decided = table.decide(&entry, &request, random);
+        if let Decision::Redirect { location, .. } = &decided {
+            prop_assert!(location.bytes().all(|byte| byte.is_ascii_graphic()), "{}", location);
+        }
+        agree(&table.explain(&entry, &request), decided)?;
     }
 
     #[test]
@@ -138,7 +166,13 @@ proptest! {
 
 /// The explanation names the same listener, route, rule and match, and its decision is the one, or one of those that
 /// the weights allow.
-fn agree(explained: &Explanation, decided: &Answer) -> Result<(), TestCaseError> {
+fn agree(explained: &Explanation, decision: Decision<'_>) -> Result<(), TestCaseError> {
+    let edits = ExplainedEdits::from(&decision);
+    let location = match &decision {
+        Decision::Redirect { location, .. } => Some(location.clone()),
+        _ => None,
+    };
+    let decided = &answer(decision);
     let route = explained.route.as_ref().map(|route| format!("{}/{}", route.namespace, route.name));
     let matched = decided.matched.clone();
     prop_assert_eq!(&route, &matched.as_ref().map(|(_, route, ..)| route.clone()));
@@ -159,7 +193,16 @@ fn agree(explained: &Explanation, decided: &Answer) -> Result<(), TestCaseError>
                 .iter()
                 .any(|backend| backend.cluster.as_ref() == Some(cluster) && backend.weight > 0),
         },
-        (Err(status), DecisionType::Respond) => decision.status == Some(*status),
+        (Err(status), DecisionType::Respond) => decision.status == Some(*status) && location.is_none(),
+        (Err(status), DecisionType::Redirect) => {
+            decision.status == Some(*status) && decision.location == location && location.is_some()
+        }
+        // A share that redirects.
+        (Err(_), DecisionType::Forward) if location.is_some() => {
+            explained.backends.iter().any(|backend| backend.location == location && backend.weight > 0)
+        }
+        // A share that redirects, of a request that cannot be.
+        (Err(400), DecisionType::Forward) => decision.cluster.is_none(),
         // A share of a backend that cannot be used.
         (Err(500), DecisionType::Forward) => {
             decision.cluster.is_none()
@@ -168,6 +211,14 @@ fn agree(explained: &Explanation, decided: &Answer) -> Result<(), TestCaseError>
         _ => false,
     };
     prop_assert!(allowed, "{:?} {:?}", explained, decided);
+    // What is explained for all shares, or for one of them.
+    let of_shares = explained.backends.iter().filter(|backend| backend.weight > 0);
+    let mut of_shares = of_shares.filter_map(|backend| backend.edits.as_ref()).peekable();
+    let as_explained = match of_shares.peek() {
+        None => explained.edits == edits,
+        Some(_) => explained.edits.is_empty() && of_shares.any(|explained| *explained == edits),
+    };
+    prop_assert!(as_explained, "{:?} {:?}", explained, edits);
     Ok(())
 }
 

@@ -94,7 +94,8 @@ fn model(cluster: &str, endpoints: &[SocketAddr]) -> Model {
         .iter()
         .map(|address| Endpoint { host: address.ip().to_string(), port: address.port() })
         .collect();
-    let backend = config::Backend { cluster: Some(cluster.into()), invalid: None, weight: 1 };
+    let backend =
+        config::Backend { cluster: Some(cluster.into()), invalid: None, filters: Vec::new(), weight: 1 };
     let route = config::Route {
         kind: config::RouteKind::HttpRoute,
         namespace: "foo-ns".into(),

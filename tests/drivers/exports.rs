@@ -5,7 +5,7 @@ use gatewasm::filter_binary::WASM;
 use walrus::{ExportItem, ImportKind, Module};
 
 #[test]
-fn the_filter_exports_three_callbacks_and_what_the_abi_needs() {
+fn the_filter_exports_four_callbacks_and_what_the_abi_needs() {
     let module = Module::from_buffer(WASM).unwrap();
     let mut exports: Vec<_> = module
         .exports
@@ -23,6 +23,7 @@ fn the_filter_exports_three_callbacks_and_what_the_abi_needs() {
         "function proxy_on_context_create",
         "function proxy_on_memory_allocate",
         "function proxy_on_request_headers",
+        "function proxy_on_response_headers",
         "memory memory",
     ];
     assert_eq!(exports, expected);
@@ -41,10 +42,12 @@ fn the_filter_asks_for_what_it_calls_and_nothing_else() {
         .collect();
     imports.sort();
     let expected = [
+        "env.proxy_add_header_map_value",
         "env.proxy_get_buffer_bytes",
         "env.proxy_get_header_map_pairs",
         "env.proxy_get_log_level",
         "env.proxy_log",
+        "env.proxy_remove_header_map_value",
         "env.proxy_replace_header_map_value",
         "env.proxy_send_local_response",
         "env.proxy_set_effective_context",

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use anyhow::{Context, Result};
-use gatewasm_routing::{DecisionType, Explanation, Request};
+use gatewasm_routing::{DecisionType, ExplainedEdits, Explanation, HeaderEdit, Request};
 use hyper::header::{HeaderName, HeaderValue};
 use serde::Serialize;
 
@@ -88,6 +88,20 @@ struct Explained {
     explanation: Explanation,
 }
 
+/// One line for each change, as a person would say it.
+fn changes(edits: &ExplainedEdits) -> Vec<String> {
+    let header = |what: &str, edit: &HeaderEdit| match edit {
+        HeaderEdit::Set { name, value } => format!("{what} header {name} set to {value:?}"),
+        HeaderEdit::Add { name, value } => format!("{what} header {name} gets {value:?} added"),
+        HeaderEdit::Remove { name } => format!("{what} header {name} removed"),
+    };
+    let host = edits.host.iter().map(|host| format!("host becomes {host}"));
+    let path = edits.path.iter().map(|path| format!("path becomes {path}"));
+    let request = edits.request_headers.iter().map(|edit| header("request", edit));
+    let response = edits.response_headers.iter().map(|edit| header("response", edit));
+    host.chain(path).chain(request).chain(response).collect()
+}
+
 fn text(Explained { path, explanation }: &Explained) -> String {
     let mut rows: Vec<Vec<String>> = Vec::new();
     let mut row = |name: &str, value: String| rows.push(vec![name.to_owned(), value]);
@@ -98,6 +112,9 @@ fn text(Explained { path, explanation }: &Explained) -> String {
     row(
         "decision",
         match (decision.kind, decision.status, &decision.cluster) {
+            (DecisionType::Redirect, Some(status), _) => {
+                format!("redirect {status} to {}", decision.location.as_deref().unwrap_or_default())
+            }
             (DecisionType::Respond, Some(status), _) => format!("respond {status}: {}", decision.because),
             (_, _, Some(cluster)) => format!("forward to {cluster}"),
             _ => format!("forward: {}", decision.because),
@@ -118,6 +135,15 @@ fn text(Explained { path, explanation }: &Explained) -> String {
             (None, reason) => format!("answers 500: {}", reason.as_deref().unwrap_or_default()),
         };
         row("backend", format!("{target}  weight {} of {total}", backend.weight));
+        if let Some(location) = &backend.location {
+            row("", format!("redirect to {location}"));
+        }
+        for change in backend.edits.iter().flat_map(changes) {
+            row("", change);
+        }
+    }
+    for change in changes(&explanation.edits) {
+        row("change", change);
     }
     let mut text = table(&rows);
     if !explanation.candidates.is_empty() {

@@ -39,6 +39,8 @@ fn text(list: &[Listed]) -> String {
             format!("rules[{}].matches[{}]", listed.rule, listed.match_index),
             if listed.invalid.is_some() {
                 "invalid, answers 500".to_owned()
+            } else if let Some(status) = listed.redirect {
+                format!("redirects with {status}")
             } else {
                 backends(&listed.backends)
             },

@@ -51,10 +51,12 @@ impl<'a> Backends<'a> {
     ) -> (config::Backend, Option<Fault>) {
         let weight = backend.weight.get();
         match self.cluster(backend, namespace, field) {
-            Ok(cluster) => (config::Backend { cluster: Some(cluster), invalid: None, weight }, None),
+            Ok(cluster) => {
+                (config::Backend { cluster: Some(cluster), invalid: None, filters: Vec::new(), weight }, None)
+            }
             Err(fault) => {
                 let invalid = Some(fault.message.clone());
-                (config::Backend { cluster: None, invalid, weight }, Some(fault))
+                (config::Backend { cluster: None, invalid, filters: Vec::new(), weight }, Some(fault))
             }
         }
     }

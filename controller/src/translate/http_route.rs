@@ -187,6 +187,7 @@ fn translate_rules(
             rules.invalid.push(i);
         }
         rules.rules.push(config::Rule {
+            filters: Vec::new(),
             name: rule.name.as_ref().map(ToString::to_string),
             matches,
             invalid: faults.first().map(ToString::to_string),

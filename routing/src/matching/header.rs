@@ -39,7 +39,7 @@ pub(crate) fn parse_name(name: &str) -> Result<Box<str>, String> {
 }
 
 /// RFC 9110, 5.6.2.
-fn is_token(byte: u8) -> bool {
+pub(crate) fn is_token(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
 }
 

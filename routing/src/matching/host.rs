@@ -130,7 +130,7 @@ impl Host {
     }
 }
 
-fn without_port(authority: &[u8]) -> &[u8] {
+pub(crate) fn without_port(authority: &[u8]) -> &[u8] {
     match authority.iter().rposition(|byte| *byte == b':').and_then(|colon| authority.split_at_checked(colon))
     {
         Some((name, [_, port @ ..])) if port.iter().all(u8::is_ascii_digit) => name,

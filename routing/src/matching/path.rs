@@ -78,7 +78,7 @@ fn ends_element(prefix: &str, rest: &[u8]) -> bool {
 }
 
 /// What the CRD forbids for `Exact` and `PathPrefix`.
-fn check(value: &str) -> Result<(), String> {
+pub(crate) fn check(value: &str) -> Result<(), String> {
     let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"/-._~!$&'()*+,;=:@%".contains(&byte);
     let lower = value.to_ascii_lowercase();
     let fault = if !value.starts_with('/') {

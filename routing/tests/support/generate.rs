@@ -78,8 +78,102 @@ fn rule() -> impl Strategy<Value = Rule> {
         name: None,
         matches,
         invalid,
+        filters: Vec::new(),
         backends,
     })
+}
+
+/// A config with filters on some of its rules and backends.
+pub(crate) fn config_with_filters() -> impl Strategy<Value = FilterConfig> {
+    (config(), vec(filters(), 16), vec(any::<Index>(), 64)).prop_map(|(mut config, filters, picks)| {
+        let mut picks = picks.iter().cycle();
+        let mut pick = |matches: &[RouteMatch]| -> Vec<RouteFilter> {
+            let pick = picks.next().map_or(0, |pick| pick.index(filters.len()));
+            filters[pick].iter().map(|filter| fitting(filter.clone(), matches)).collect()
+        };
+        let routes = config.listeners.iter_mut().flat_map(|listener| &mut listener.routes);
+        for rule in routes.flat_map(|route| &mut route.rules) {
+            rule.filters = pick(&rule.matches);
+            for backend in &mut rule.backends {
+                backend.filters = pick(&rule.matches);
+            }
+        }
+        config
+    })
+}
+
+/// A replacement of a prefix becomes one of the full path where there is no prefix.
+fn fitting(filter: RouteFilter, matches: &[RouteMatch]) -> RouteFilter {
+    let prefix =
+        |one: &RouteMatch| one.path.as_ref().is_none_or(|path| path.kind == PathMatchType::PathPrefix);
+    let path = |path: Option<PathModifier>| {
+        path.map(|path| match path {
+            PathModifier::ReplacePrefixMatch { .. } if !matches.iter().all(prefix) => {
+                PathModifier::ReplaceFullPath { replace_full_path: "/full".to_owned() }
+            }
+            path => path,
+        })
+    };
+    match filter {
+        RouteFilter::RequestRedirect { request_redirect: it } => {
+            RouteFilter::RequestRedirect { request_redirect: RequestRedirect { path: path(it.path), ..it } }
+        }
+        RouteFilter::UrlRewrite { url_rewrite: it } => {
+            RouteFilter::UrlRewrite { url_rewrite: UrlRewrite { path: path(it.path), ..it } }
+        }
+        filter => filter,
+    }
+}
+
+fn filters() -> impl Strategy<Value = Vec<RouteFilter>> {
+    let request =
+        modifier().prop_map(|it| RouteFilter::RequestHeaderModifier { request_header_modifier: it });
+    let response =
+        modifier().prop_map(|it| RouteFilter::ResponseHeaderModifier { response_header_modifier: it });
+    let elsewhere = prop_oneof![
+        1 => redirect().prop_map(|it| RouteFilter::RequestRedirect { request_redirect: it }),
+        2 => (hostname(), option::of(path_modifier()))
+            .prop_map(|(hostname, path)| RouteFilter::UrlRewrite { url_rewrite: UrlRewrite { hostname, path } }),
+    ];
+    let some = (option::of(request), option::of(response), option::of(elsewhere));
+    some.prop_map(|(a, b, c)| [a, b, c].into_iter().flatten().collect())
+}
+
+fn modifier() -> impl Strategy<Value = HeaderModifier> {
+    let header = |name: &str, value: &str| Header { name: name.to_owned(), value: value.to_owned() };
+    select(vec!["1", "2"]).prop_map(move |value| HeaderModifier {
+        set: vec![header("h", value)],
+        add: vec![header("G", value)],
+        remove: vec!["i".to_owned()],
+    })
+}
+
+fn redirect() -> impl Strategy<Value = RequestRedirect> {
+    let scheme = option::of(select(vec!["http", "https"])).prop_map(|scheme| scheme.map(str::to_owned));
+    let port = option::of(select(vec![80, 443, 8080]));
+    let status_code = option::of(select(vec![301, 302, 303, 307, 308]));
+    (scheme, hostname(), option::of(path_modifier()), port, status_code).prop_map(
+        |(scheme, hostname, path, port, status_code)| RequestRedirect {
+            scheme,
+            hostname,
+            path,
+            port,
+            status_code,
+        },
+    )
+}
+
+fn hostname() -> impl Strategy<Value = Option<String>> {
+    select(vec![None, Some("new.x")]).prop_map(|name| name.map(str::to_owned))
+}
+
+fn path_modifier() -> impl Strategy<Value = PathModifier> {
+    prop_oneof![
+        select(vec!["/", "/new/", "/new"])
+            .prop_map(|path| PathModifier::ReplaceFullPath { replace_full_path: path.to_owned() }),
+        select(vec!["", "/", "/new", "/new/"])
+            .prop_map(|path| PathModifier::ReplacePrefixMatch { replace_prefix_match: path.to_owned() }),
+    ]
 }
 
 fn backend() -> impl Strategy<Value = Backend> {
@@ -87,6 +181,7 @@ fn backend() -> impl Strategy<Value = Backend> {
     (target, select(vec![0, 1, 2, 80, 1_000_000])).prop_map(|((cluster, invalid), weight)| Backend {
         cluster: cluster.map(str::to_owned),
         invalid: invalid.map(str::to_owned),
+        filters: Vec::new(),
         weight,
     })
 }

@@ -142,8 +142,19 @@ fn rule(rule: usize) -> Rule {
         headers: if rule % 10 == 9 { vec![canary] } else { Vec::new() },
         ..RouteMatch::default()
     };
-    let backend = Backend { cluster: Some(format!("default/service-{rule}/8080")), invalid: None, weight: 1 };
-    Rule { name: None, matches: vec![route_match], invalid: None, backends: vec![backend] }
+    let backend = Backend {
+        cluster: Some(format!("default/service-{rule}/8080")),
+        invalid: None,
+        filters: Vec::new(),
+        weight: 1,
+    };
+    Rule {
+        name: None,
+        matches: vec![route_match],
+        invalid: None,
+        filters: Vec::new(),
+        backends: vec![backend],
+    }
 }
 
 fn request(random: &mut SplitMix64, places: &[(usize, usize)]) -> Owned {

@@ -1,7 +1,8 @@
 //! A backend that answers every request with what it received, as JSON.
 //!
 //! Query parameters of the request change the answer: `delay=MS` waits before it, `status=CODE` sets its status,
-//! `bytes=N` pads the body.
+//! `bytes=N` pads the body. A request header `x-echo-set-header: name:value, name:value` adds headers to the answer, as
+//! it does with the backend of the Gateway API's conformance suite.
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
@@ -13,6 +14,7 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use http_body_util::{BodyExt, Full};
 use hyper::body::{Bytes, Incoming};
+use hyper::header::{HeaderName, HeaderValue};
 use hyper::service::service_fn;
 use hyper::{Request, Response};
 use hyper_util::rt::{TokioExecutor, TokioIo};
@@ -103,6 +105,7 @@ async fn answer(name: Arc<str>, request: Request<Incoming>) -> Result<Response<F
             .and_modify(|all| *all = format!("{all},{value}"))
             .or_insert_with(|| value.into_owned());
     }
+    let wanted = headers.get("x-echo-set-header").cloned().unwrap_or_default();
     let authority = parts.uri.authority().map(ToString::to_string);
     let echoed = Echoed {
         backend: name.to_string(),
@@ -124,6 +127,14 @@ async fn answer(name: Arc<str>, request: Request<Incoming>) -> Result<Response<F
     let status = asked("status").and_then(|status| u16::try_from(status).ok()).unwrap_or(200);
     let mut response = Response::new(Full::new(Bytes::from(text)));
     *response.status_mut() = hyper::StatusCode::from_u16(status).unwrap_or_default();
+    for wanted in wanted.split(',') {
+        let Some((name, value)) = wanted.split_once(':') else { continue };
+        if let (Ok(name), Ok(value)) =
+            (name.trim().parse::<HeaderName>(), value.trim().parse::<HeaderValue>())
+        {
+            response.headers_mut().append(name, value);
+        }
+    }
     Ok(response)
 }
 

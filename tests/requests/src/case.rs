@@ -1,5 +1,7 @@
 //! A file of the table as data.
 
+use std::collections::BTreeMap;
+
 use gatewasm_routing::config::{FilterConfig, Protocol};
 use gatewasm_routing::wire;
 use serde::Deserialize;
@@ -68,6 +70,84 @@ pub struct Expect {
     pub rule: Option<usize>,
     /// Index of the match, where the case says.
     pub match_index: Option<usize>,
+    /// What the backend receives, where the case says.
+    pub backend: Option<Received>,
+    /// What the client receives, where the case says.
+    pub answer: Option<Answered>,
+}
+
+/// What a backend must receive.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Received {
+    /// Path with the query string.
+    pub path: Option<String>,
+    /// Host.
+    pub host: Option<String>,
+    /// Headers with their values, repeated ones joined by commas.
+    #[serde(default, deserialize_with = "header_lines")]
+    pub headers: Vec<(String, String)>,
+    /// Headers that must not be there.
+    #[serde(default)]
+    pub without: Vec<String>,
+}
+
+/// What a client must receive.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Answered {
+    /// Headers with their values, repeated ones joined by commas.
+    #[serde(default, deserialize_with = "header_lines")]
+    pub headers: Vec<(String, String)>,
+    /// Headers that must not be there.
+    #[serde(default)]
+    pub without: Vec<String>,
+}
+
+/// Headers by name in lower case, repeated ones joined by commas.
+pub type Headers = BTreeMap<String, String>;
+
+impl Received {
+    /// Holds what a backend received to the expectation.
+    ///
+    /// # Errors
+    /// What is otherwise.
+    pub fn check(&self, path: &str, host: &str, headers: &Headers) -> Result<(), String> {
+        if self.path.as_ref().is_some_and(|expected| expected != path) {
+            return Err(format!("expected {self:?}, the path arrived as {path:?}"));
+        }
+        if self.host.as_ref().is_some_and(|expected| expected != host) {
+            return Err(format!("expected {self:?}, the host arrived as {host:?}"));
+        }
+        check_headers(&self.headers, &self.without, headers)
+    }
+}
+
+impl Answered {
+    /// Holds what a client received to the expectation.
+    ///
+    /// # Errors
+    /// What is otherwise.
+    pub fn check(&self, headers: &Headers) -> Result<(), String> {
+        check_headers(&self.headers, &self.without, headers)
+    }
+}
+
+fn check_headers(expected: &[(String, String)], without: &[String], seen: &Headers) -> Result<(), String> {
+    let differs =
+        |(name, value): &&(String, String)| seen.get(name).map(|seen| plain(seen)) != Some(plain(value));
+    if let Some((name, value)) = expected.iter().find(differs) {
+        return Err(format!("expected {name}: {value:?}, saw {:?}", seen.get(name)));
+    }
+    match without.iter().find(|name| seen.contains_key(*name)) {
+        Some(name) => Err(format!("expected no {name}, saw {:?}", seen.get(name))),
+        None => Ok(()),
+    }
+}
+
+/// Spaces behind the commas of a list mean nothing (RFC 9110, 5.6.1).
+fn plain(list: &str) -> String {
+    list.split(',').map(str::trim).collect::<Vec<_>>().join(",")
 }
 
 /// Where a request goes, or how it is answered.
@@ -118,6 +198,8 @@ struct ExpectText {
     rule: Option<usize>,
     #[serde(rename = "match")]
     match_index: Option<usize>,
+    backend: Option<Received>,
+    answer: Option<Answered>,
 }
 
 impl Table {
@@ -164,6 +246,9 @@ impl CaseText {
         if !any_of.is_empty() && !any_of.contains(&outcome) {
             return Err("anyOf lacks the expected outcome".to_owned());
         }
+        if self.expect.backend.is_some() && !matches!(outcome, Outcome::Cluster(_)) {
+            return Err("expect.backend is for requests that a backend gets".to_owned());
+        }
         let expect = Expect {
             outcome,
             any_of,
@@ -171,6 +256,8 @@ impl CaseText {
             route: self.expect.route,
             rule: self.expect.rule,
             match_index: self.expect.match_index,
+            backend: self.expect.backend,
+            answer: self.expect.answer,
         };
         let random = share_of_u64(self.random.unwrap_or_default())?;
         Ok(Case {

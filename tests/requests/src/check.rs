@@ -1,8 +1,8 @@
 //! A case against the engine, wherever it is compiled to.
 
-use gatewasm_routing::{Decision, Explanation, RouteTable};
+use gatewasm_routing::{Decision, ExplainedEdits, Explanation, HeaderEdit, RouteTable};
 
-use crate::case::{Case, Expect, Outcome};
+use crate::case::{Case, Expect, Headers, Outcome, Request};
 
 /// What happened, in the terms of [`Expect`].
 #[derive(Debug)]
@@ -13,6 +13,8 @@ struct Seen {
     route: Option<String>,
     rule: Option<usize>,
     match_index: Option<usize>,
+    location: Option<String>,
+    edits: ExplainedEdits,
 }
 
 /// Asks the engine for its decision and for its explanation; both must be as expected.
@@ -30,11 +32,13 @@ pub fn check(table: &RouteTable, case: &Case) -> Result<(), String> {
         headers: &headers,
     };
     let decided = table.decide(case.entry.as_bytes(), &request, case.random);
-    compare("decide", &case.expect, &Seen::decided(decided))?;
-    compare("explain", &case.expect, &Seen::explained(table.explain(case.entry.as_bytes(), &request)))
+    compare("decide", case, &Seen::decided(decided))?;
+    let explained = table.explain(case.entry.as_bytes(), &request);
+    compare("explain", case, &Seen::explained(explained, &case.expect))
 }
 
-fn compare(engine: &str, expect: &Expect, seen: &Seen) -> Result<(), String> {
+fn compare(engine: &str, case: &Case, seen: &Seen) -> Result<(), String> {
+    let expect = &case.expect;
     let outcome = match &seen.outcome {
         Some(outcome) => *outcome == expect.outcome,
         None => !expect.any_of.is_empty(),
@@ -44,17 +48,80 @@ fn compare(engine: &str, expect: &Expect, seen: &Seen) -> Result<(), String> {
         && (expect.route.is_none() || expect.route == seen.route)
         && (expect.rule.is_none() || expect.rule == seen.rule)
         && (expect.match_index.is_none() || expect.match_index == seen.match_index);
-    if as_expected { Ok(()) } else { Err(format!("{engine}: expected {expect:?}, saw {seen:?}")) }
+    if !as_expected {
+        return Err(format!("{engine}: expected {expect:?}, saw {seen:?}"));
+    }
+    let request = received(&case.request, &seen.edits);
+    if let Some(backend) = &expect.backend {
+        let path = seen.edits.path.as_ref().unwrap_or(&case.request.path);
+        let host = seen.edits.host.as_ref().unwrap_or(&case.request.host);
+        backend.check(path, host, &request).map_err(|fault| format!("{engine}: backend: {fault}"))?;
+    }
+    if let Some(answer) = &expect.answer {
+        let answered = answered(&request, seen);
+        answer.check(&answered).map_err(|fault| format!("{engine}: answer: {fault}"))?;
+    }
+    Ok(())
+}
+
+/// The headers that a backend receives.
+fn received(request: &Request, edits: &ExplainedEdits) -> Headers {
+    let mut headers = Headers::new();
+    for (name, value) in &request.headers {
+        append(&mut headers, &name.to_ascii_lowercase(), value);
+    }
+    apply(&mut headers, &edits.request_headers);
+    headers
+}
+
+/// The headers that a client receives: of an echo (`tests/echo`), those that it was asked for.
+fn answered(request: &Headers, seen: &Seen) -> Headers {
+    let mut headers = Headers::new();
+    if let Some(location) = &seen.location {
+        append(&mut headers, "location", location);
+    } else if matches!(seen.outcome, None | Some(Outcome::Cluster(_))) {
+        let wanted = request.get("x-echo-set-header").map(String::as_str).unwrap_or_default();
+        for (name, value) in wanted.split(',').filter_map(|header| header.split_once(':')) {
+            append(&mut headers, &name.trim().to_ascii_lowercase(), value.trim());
+        }
+    }
+    apply(&mut headers, &seen.edits.response_headers);
+    headers
+}
+
+fn apply(headers: &mut Headers, edits: &[HeaderEdit]) {
+    for edit in edits {
+        match edit {
+            HeaderEdit::Set { name, value } => {
+                headers.insert(name.to_string(), value.to_string());
+            }
+            HeaderEdit::Add { name, value } => append(headers, name, value),
+            HeaderEdit::Remove { name } => {
+                headers.remove(name.as_ref());
+            }
+        }
+    }
+}
+
+fn append(headers: &mut Headers, name: &str, value: &str) {
+    headers
+        .entry(name.to_owned())
+        .and_modify(|all| *all = format!("{all},{value}"))
+        .or_insert_with(|| value.to_owned());
 }
 
 impl Seen {
     fn decided(decision: Decision<'_>) -> Self {
-        let (outcome, listener, matched) = match decision {
-            Decision::Forward { cluster, matched } => {
-                (Outcome::Cluster(cluster.to_owned()), Some(matched.listener), Some(matched))
+        let edits = ExplainedEdits::from(&decision);
+        let (outcome, location, listener, matched) = match decision {
+            Decision::Forward { cluster, matched, .. } => {
+                (Outcome::Cluster(cluster.to_owned()), None, Some(matched.listener), Some(matched))
+            }
+            Decision::Redirect { status, location, matched, .. } => {
+                (Outcome::Status(status), Some(location), Some(matched.listener), Some(matched))
             }
             Decision::Respond { status, listener, matched, .. } => {
-                (Outcome::Status(status), listener, matched)
+                (Outcome::Status(status), None, listener, matched)
             }
         };
         Self {
@@ -63,11 +130,20 @@ impl Seen {
             route: matched.map(|matched| format!("{}/{}", matched.route.namespace, matched.route.name)),
             rule: matched.map(|matched| matched.rule),
             match_index: matched.map(|matched| matched.match_index),
+            location,
+            edits,
         }
     }
 
-    fn explained(explanation: Explanation) -> Self {
+    /// Where backends differ, what is explained for the expected one.
+    fn explained(explanation: Explanation, expect: &Expect) -> Self {
         let decision = explanation.decision;
+        let chosen = explanation.backends.into_iter().find(|backend| match &expect.outcome {
+            Outcome::Cluster(cluster) => backend.cluster.as_ref() == Some(cluster),
+            Outcome::Status(500) => backend.invalid.is_some(),
+            Outcome::Status(_) => backend.location.is_some(),
+        });
+        let (location, edits) = chosen.map_or((None, None), |chosen| (chosen.location, chosen.edits));
         let outcome = decision.status.map(Outcome::Status).or(decision.cluster.map(Outcome::Cluster));
         Self {
             outcome,
@@ -75,6 +151,8 @@ impl Seen {
             route: explanation.route.map(|route| format!("{}/{}", route.namespace, route.name)),
             rule: explanation.rule,
             match_index: explanation.match_index,
+            location: decision.location.or(location),
+            edits: edits.unwrap_or(explanation.edits),
         }
     }
 }
@@ -105,6 +183,10 @@ mod tests {
             "{cluster: a, route: default/other}",
             "{cluster: a, rule: 1}",
             "{cluster: a, match: 1}",
+            "{cluster: a, backend: {path: /other}}",
+            "{cluster: a, backend: {host: other}}",
+            "{cluster: a, backend: {headers: [\"a: b\"]}}",
+            "{cluster: a, answer: {headers: [\"a: b\"]}}",
         ] {
             assert!(failures(bad).is_some(), "{bad}");
         }

@@ -7,7 +7,7 @@ mod case;
 mod check;
 mod config;
 
-pub use case::{Case, Expect, Outcome, Request, Table};
+pub use case::{Answered, Case, Expect, Headers, Outcome, Received, Request, Table};
 pub use check::check;
 
 macro_rules! files {
@@ -19,7 +19,9 @@ macro_rules! files {
 /// Every file of the table with its text.
 pub const FILES: &[(&str, &str)] = files! {
     "backends.yaml"
+    "conformance-filters.yaml"
     "conformance.yaml"
+    "filters.yaml"
     "headers.yaml"
     "hosts.yaml"
     "https.yaml"

@@ -1,0 +1,213 @@
+//! Header modifiers: which changes are sound, and the changes in their order.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use serde::Serialize;
+
+use crate::config::{Header, HeaderModifier};
+use crate::matching::header::is_token;
+use crate::problem::Problems;
+use crate::wire;
+
+/// One change of a header map. Names are in lower case.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(tag = "action", rename_all = "camelCase")]
+pub enum HeaderEdit {
+    /// The header gets this one value, whatever it had.
+    Set {
+        /// Name.
+        name: Box<str>,
+        /// Value.
+        value: Box<str>,
+    },
+    /// The header gets this value behind what it had.
+    Add {
+        /// Name.
+        name: Box<str>,
+        /// Value.
+        value: Box<str>,
+    },
+    /// The header goes away.
+    Remove {
+        /// Name.
+        name: Box<str>,
+    },
+}
+
+/// Changes of a header map: the rule's, then the backend's.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct HeaderEdits<'t> {
+    rule: Option<&'t Arc<[HeaderEdit]>>,
+    backend: Option<&'t Arc<[HeaderEdit]>>,
+}
+
+impl<'t> HeaderEdits<'t> {
+    pub(crate) fn of(rule: Option<&'t Arc<[HeaderEdit]>>, backend: Option<&'t Arc<[HeaderEdit]>>) -> Self {
+        Self { rule, backend }
+    }
+
+    /// Whether nothing changes.
+    pub fn is_empty(&self) -> bool {
+        self.iter().next().is_none()
+    }
+
+    /// The changes in the order in which they are made.
+    pub fn iter(&self) -> impl Iterator<Item = &'t HeaderEdit> + use<'t> {
+        self.lists().flat_map(|list| list.iter())
+    }
+
+    /// The same as lists that can be kept beyond the table, without copying.
+    pub fn lists(&self) -> impl Iterator<Item = &'t Arc<[HeaderEdit]>> + use<'t> {
+        [self.rule, self.backend].into_iter().flatten()
+    }
+}
+
+/// Headers by which a message is delimited or a connection governed (RFC 9110, 7.6.1 and 8.6), and the host, which is
+/// URLRewrite's: Envoy refuses to change some of them itself, and would break messages with the others.
+const UNTOUCHABLE: [&str; 8] = [
+    "connection",
+    "content-length",
+    "host",
+    "keep-alive",
+    "proxy-connection",
+    "te",
+    "transfer-encoding",
+    "upgrade",
+];
+
+/// Names that are between a proxy and its operator: the filter's own, and those by which Envoy's router takes orders.
+const RESERVED: [&str; 2] = [wire::PREFIX, "x-envoy-"];
+
+/// Compiles a modifier. A name may have one action alone, without case (Gateway API `HTTPHeaderFilter`, whose lists
+/// are maps by name).
+pub(crate) fn compile(modifier: &HeaderModifier, problems: &mut Problems) -> Arc<[HeaderEdit]> {
+    let mut seen = BTreeSet::new();
+    let mut edits = Vec::new();
+    let mut name = |path: String, text: &str, problems: &mut Problems| {
+        let name = parse_name(text).and_then(|name| {
+            if seen.insert(name.clone()) { Ok(name) } else { Err(format!("\"{text}\" is changed twice")) }
+        });
+        name.map_err(|message| problems.add(path, message)).ok()
+    };
+    for (i, header) in modifier.set.iter().enumerate() {
+        let named = name(format!("set[{i}].name"), &header.name, problems);
+        if let (Some(name), Some(value)) = (named, value(format!("set[{i}].value"), header, problems)) {
+            edits.push(HeaderEdit::Set { name, value });
+        }
+    }
+    for (i, header) in modifier.add.iter().enumerate() {
+        let named = name(format!("add[{i}].name"), &header.name, problems);
+        if let (Some(name), Some(value)) = (named, value(format!("add[{i}].value"), header, problems)) {
+            edits.push(HeaderEdit::Add { name, value });
+        }
+    }
+    for (i, text) in modifier.remove.iter().enumerate() {
+        if let Some(name) = name(format!("remove[{i}]"), text, problems) {
+            edits.push(HeaderEdit::Remove { name });
+        }
+    }
+    edits.into()
+}
+
+fn parse_name(name: &str) -> Result<Box<str>, String> {
+    if name.is_empty() || !name.bytes().all(is_token) {
+        return Err(format!("\"{name}\" is not a header name"));
+    }
+    let lower = name.to_ascii_lowercase();
+    if let Some(prefix) = RESERVED.iter().find(|prefix| lower.starts_with(**prefix)) {
+        return Err(format!("\"{name}\" cannot be changed: names in {prefix} are reserved"));
+    }
+    if lower == "host" {
+        return Err(format!("\"{name}\" cannot be changed by a header modifier; URLRewrite has a hostname"));
+    }
+    if UNTOUCHABLE.contains(&lower.as_str()) {
+        return Err(format!("\"{name}\" cannot be changed: it is between two ends of one connection"));
+    }
+    Ok(lower.into_boxed_str())
+}
+
+/// Spaces around a value are no part of it (RFC 9110, 5.5); HTTP/2 refuses messages that have them.
+fn value(path: String, header: &Header, problems: &mut Problems) -> Option<Box<str>> {
+    let visible = |byte: u8| matches!(byte, b'\t' | b' '..=b'~');
+    if header.value.bytes().all(visible) {
+        return Some(header.value.trim_matches([' ', '\t']).into());
+    }
+    problems
+        .add(path, format!("{:?} has characters other than visible ASCII, spaces and tabs", header.value));
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn compiled(json: &str) -> Result<Vec<HeaderEdit>, Vec<String>> {
+        let mut problems = Problems::default();
+        let edits = compile(&serde_json::from_str(json).unwrap(), &mut problems);
+        let problems = problems.into_vec();
+        if problems.is_empty() {
+            Ok(edits.to_vec())
+        } else {
+            Err(problems.iter().map(ToString::to_string).collect())
+        }
+    }
+
+    #[test]
+    fn names_lose_their_case_and_values_their_margins() {
+        let edits = compiled(
+            r#"{"set": [{"name": "X-A", "value": " a\tb "}], "add": [{"name": "x-b", "value": ""}], "remove": ["X-C"]}"#,
+        );
+        let expected = vec![
+            HeaderEdit::Set { name: "x-a".into(), value: "a\tb".into() },
+            HeaderEdit::Add { name: "x-b".into(), value: "".into() },
+            HeaderEdit::Remove { name: "x-c".into() },
+        ];
+        assert_eq!(edits, Ok(expected));
+    }
+
+    #[test]
+    fn some_names_are_not_for_routes() {
+        for name in [
+            "",
+            "a b",
+            "a:",
+            ":path",
+            "Host",
+            "X-GW-Cluster",
+            "x-envoy-max-retries",
+            "TE",
+            "Content-Length",
+            "é",
+        ] {
+            let faults = compiled(&format!(r#"{{"remove": ["{name}"]}}"#)).unwrap_err();
+            assert!(faults[0].starts_with(&format!("remove[0]: \"{name}\" ")), "{faults:?}");
+            let header = format!(r#"{{"name": "{name}", "value": "v"}}"#);
+            assert!(compiled(&format!(r#"{{"set": [{header}]}}"#)).is_err(), "{name}");
+            assert!(compiled(&format!(r#"{{"add": [{header}]}}"#)).is_err(), "{name}");
+        }
+    }
+
+    #[test]
+    fn a_value_has_no_line_breaks_and_no_other_bytes() {
+        for value in [r"a\r\nb: c", r"a\nb", r"\u0000", r"\u007f", "é"] {
+            let faults =
+                compiled(&format!(r#"{{"add": [{{"name": "a", "value": "{value}"}}]}}"#)).unwrap_err();
+            assert!(faults[0].starts_with("add[0].value: "), "{faults:?}");
+        }
+    }
+
+    #[test]
+    fn a_name_has_one_action() {
+        let faults = compiled(
+            r#"{"set": [{"name": "A", "value": "1"}], "add": [{"name": "a", "value": "2"}], "remove": ["b", "B"]}"#,
+        );
+        assert_eq!(
+            faults,
+            Err(vec![
+                "add[0].name: \"a\" is changed twice".to_owned(),
+                "remove[1]: \"B\" is changed twice".to_owned()
+            ])
+        );
+    }
+}
