@@ -130,11 +130,13 @@ fn literal_prefix(expression: &str) -> String {
     prefix
 }
 
-fn unknown_type(other: &str, known: &[&str]) -> String {
+/// What is said of a discriminator that v1.6.1 does not define.
+pub(super) fn unknown_type(other: &str, known: &[&str]) -> String {
     format!("Type {other:?} is not known; use one of {}.", known.join(", "))
 }
 
-fn capitalised(message: &str) -> String {
+/// A message of the filter config as a sentence.
+pub(super) fn capitalised(message: &str) -> String {
     let mut letters = message.chars();
     letters.next().map(|first| first.to_uppercase().chain(letters).collect()).unwrap_or_default()
 }
