@@ -142,6 +142,108 @@ fn invalid_regex() {
 }
 
 #[test]
+fn filters_that_cannot_be_served() {
+    let modifier = "type: RequestHeaderModifier, requestHeaderModifier";
+    for (filters, reason, field, part) in [
+        (
+            format!("{{{modifier}: {{set: [{{name: 'a b', value: c}}]}}}}"),
+            "UnsupportedValue",
+            "spec.rules[0].filters[0].requestHeaderModifier.set[0].name",
+            "\"a b\"",
+        ),
+        (
+            format!("{{{modifier}: {{add: [{{name: a, value: \"b\\r\\nc: d\"}}]}}}}"),
+            "UnsupportedValue",
+            "spec.rules[0].filters[0].requestHeaderModifier.add[0].value",
+            "\\r\\n",
+        ),
+        (
+            format!("{{{modifier}: {{remove: [X-GW-Cluster]}}}}"),
+            "UnsupportedValue",
+            "spec.rules[0].filters[0].requestHeaderModifier.remove[0]",
+            "\"X-GW-Cluster\"",
+        ),
+        (
+            format!("{{{modifier}: {{}}}}, {{{modifier}: {{}}}}"),
+            "IncompatibleFilters",
+            "spec.rules[0].filters[1].type",
+            "another filter of this type",
+        ),
+        (
+            "{type: URLRewrite, urlRewrite: {path: {type: ReplaceFullPath, replaceFullPath: 'a'}}}"
+                .to_owned(),
+            "UnsupportedValue",
+            "spec.rules[0].filters[0].urlRewrite.path.replaceFullPath",
+            "\"a\"",
+        ),
+        (
+            "{type: RequestRedirect, requestRedirect: {scheme: https}}".to_owned(),
+            "UnsupportedValue",
+            "spec.rules[0].backendRefs",
+            "remove its backendRefs",
+        ),
+        (
+            "{type: RequestMirror, requestMirror: {backendRef: {name: good, port: 80}}}".to_owned(),
+            "UnsupportedValue",
+            "spec.rules[0].filters[0]",
+            "RequestMirror",
+        ),
+    ] {
+        let run = run(&route(&format!(
+            "[{{matches: [{{path: {{value: /x}}}}], filters: [{filters}], backendRefs: [{{name: good, port: 80}}]}}]"
+        )));
+        let (_, found, message, severity) = run.problem(reason);
+        assert_eq!((found, severity), (field, Severity::Error));
+        assert!(message.contains(part), "{message}");
+        let rule = &run.rules("bad")[0];
+        assert!(rule.invalid.is_some() && rule.filters.is_empty(), "{rule:?}");
+    }
+}
+
+#[test]
+fn members_of_filters_that_no_cluster_holds() {
+    let long = "x".repeat(4097);
+    for (filter, field) in [
+        (
+            format!(
+                "{{type: ResponseHeaderModifier, responseHeaderModifier: {{set: [{{name: a, value: {long}}}]}}}}"
+            ),
+            "spec.rules[0].filters[0].responseHeaderModifier.set[0].value",
+        ),
+        (
+            "{type: RequestHeaderModifier, requestHeaderModifier: {add: [{name: a, value: ''}]}}".to_owned(),
+            "spec.rules[0].filters[0].requestHeaderModifier.add[0].value",
+        ),
+        (
+            format!(
+                "{{type: RequestHeaderModifier, requestHeaderModifier: {{remove: [{}]}}}}",
+                (0..17).map(|n| format!("h{n}")).collect::<Vec<_>>().join(", ")
+            ),
+            "spec.rules[0].filters[0].requestHeaderModifier.remove",
+        ),
+        (
+            format!(
+                "{{type: URLRewrite, urlRewrite: {{path: {{type: ReplaceFullPath, replaceFullPath: /{long}}}}}}}"
+            ),
+            "spec.rules[0].filters[0].urlRewrite.path.replaceFullPath",
+        ),
+        (
+            "{type: RequestRedirect, requestRedirect: {port: 0}}".to_owned(),
+            "spec.rules[0].filters[0].requestRedirect.port",
+        ),
+        (
+            "{type: RequestRedirect, requestRedirect: {hostname: '*.example.com'}}".to_owned(),
+            "spec.rules[0].filters[0].requestRedirect.hostname",
+        ),
+    ] {
+        let run = run(&route(&format!("[{{filters: [{filter}]}}]")));
+        let (_, found, _, _) = run.problem("InvalidValue");
+        assert_eq!(found, field);
+        assert!(run.rules("bad").is_empty());
+    }
+}
+
+#[test]
 fn zero_total_weight() {
     let run = run(&route("[{backendRefs: [{name: good, port: 80, weight: 0}]}]"));
     let (_, field, message, severity) = run.problem("NoWeight");

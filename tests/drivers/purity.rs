@@ -7,9 +7,10 @@ use std::collections::BTreeMap;
 
 use gatewasm::source::{Input, Source};
 use gatewasm::translate::{Options, Translation, translate};
+use gatewasm_routing::config::RouteFilter;
 use gatewasm_tests::golden;
 use proptest::prelude::*;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 /// The documents of every golden case.
 fn cases() -> Vec<Vec<Value>> {
@@ -107,9 +108,21 @@ fn odd_values() -> Vec<Value> {
         "\u{0}",
         "[a&&b]",
         "x{9999}{9999}",
+        "host",
+        ":path",
+        "x-gw-cluster",
+        "X-Envoy-Retry-On",
+        "a\r\nb: c",
+        "https",
+        "RequestHeaderModifier",
+        "RequestRedirect",
+        "URLRewrite",
+        "RequestMirror",
+        "ReplaceFullPath",
+        "ReplacePrefixMatch",
     ];
     let mut values: Vec<Value> = texts.into_iter().map(Value::from).collect();
-    values.extend([0, 1, 80, 443, 65535, 65536, 1_000_000, -1].map(Value::from));
+    values.extend([0, 1, 80, 200, 301, 443, 65535, 65536, 1_000_000, -1].map(Value::from));
     values.extend([Value::Null, Value::Bool(true), serde_json::json!([]), serde_json::json!({})]);
     values
 }
@@ -174,11 +187,21 @@ fn check(translation: &Translation) {
         assert!(problem.message.ends_with('.'), "{problem:?}");
     }
     let model = &translation.model;
-    for backend in model.filter_config.listeners.iter().flat_map(|listener| {
-        listener.routes.iter().flat_map(|route| route.rules.iter().flat_map(|rule| &rule.backends))
-    }) {
-        let known = backend.cluster.as_ref().is_none_or(|cluster| model.clusters.contains_key(cluster));
-        assert!(known, "{backend:?} is no cluster");
+    let listeners = &model.filter_config.listeners;
+    let routes = listeners.iter().flat_map(|listener| &listener.routes);
+    for rule in routes.flat_map(|route| &route.rules) {
+        for backend in &rule.backends {
+            let known = backend.cluster.as_ref().is_none_or(|cluster| model.clusters.contains_key(cluster));
+            assert!(known, "{backend:?} is no cluster");
+            assert!(
+                rule.invalid.is_none() || backend.filters.is_empty(),
+                "{rule:?} does more than answer 500"
+            );
+        }
+        assert!(rule.invalid.is_none() || rule.filters.is_empty(), "{rule:?} does more than answer 500");
+        let redirects =
+            rule.filters.iter().any(|filter| matches!(filter, RouteFilter::RequestRedirect { .. }));
+        assert!(!redirects || rule.backends.is_empty(), "{rule:?} redirects and forwards");
     }
     for listener in model.gateways.values().flat_map(|gateway| gateway.listeners.values()) {
         assert!(
@@ -230,5 +253,73 @@ proptest! {
         check(&translation);
         let again = run(&shuffled(documents, &order), &options);
         prop_assert!(bytes(&translation) == bytes(&again), "{:#?}\n{:#?}", translation.statuses, again.statuses);
+    }
+}
+
+/// Lists of filters that can be read, many of them nearly sound.
+fn filters() -> impl Strategy<Value = Vec<Value>> {
+    let texts = odd_values().into_iter().filter(|value| value.as_str().is_some_and(|text| !text.is_empty()));
+    let text = prop::sample::select(texts.collect::<Vec<_>>());
+    let header = (text.clone(), text.clone()).prop_map(|(name, value)| json!({"name": name, "value": value}));
+    let headers = prop::collection::vec(header, 0..3);
+    let names = prop::collection::vec(text.clone(), 0..3);
+    let modifier = (headers.clone(), headers, names)
+        .prop_map(|(set, add, remove)| json!({"set": set, "add": add, "remove": remove}));
+    let path = (any::<bool>(), text.clone()).prop_map(|(full, value)| match full {
+        true => json!({"type": "ReplaceFullPath", "replaceFullPath": value}),
+        false => json!({"type": "ReplacePrefixMatch", "replacePrefixMatch": value}),
+    });
+    let path = prop::option::of(path);
+    let scheme = prop::option::of(prop_oneof![Just(json!("https")), text]);
+    let status = prop::option::of(prop::sample::select(vec![200, 301, 302, 308, 999]));
+    let hostname = prop::option::of(prop::sample::select(vec!["example.com", "127.0.0.1"]));
+    let redirect = (scheme, status, path.clone())
+        .prop_map(|(scheme, status, path)| json!({"scheme": scheme, "statusCode": status, "path": path}));
+    let rewrite = (hostname, path).prop_map(|(hostname, path)| json!({"hostname": hostname, "path": path}));
+    let of =
+        |kind: &'static str, member: &'static str| move |value: Value| json!({"type": kind, member: value});
+    let filter = prop_oneof![
+        modifier.clone().prop_map(of("RequestHeaderModifier", "requestHeaderModifier")),
+        modifier.prop_map(of("ResponseHeaderModifier", "responseHeaderModifier")),
+        redirect.prop_map(of("RequestRedirect", "requestRedirect")),
+        rewrite.prop_map(of("URLRewrite", "urlRewrite")),
+    ];
+    prop::collection::vec(filter, 0..4)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+    /// Whatever stands in filters, the config compiles, and the rule does what it says or answers 500.
+    #[test]
+    fn filters_translate(of_rule in filters(), of_backend in filters(), with_backend in any::<bool>()) {
+        let backends = if with_backend {
+            json!([{"name": "shop", "port": 80, "filters": of_backend}])
+        } else {
+            json!([])
+        };
+        let documents = [
+            json!({
+                "apiVersion": "gateway.networking.k8s.io/v1", "kind": "GatewayClass", "metadata": {"name": "gatewasm"},
+                "spec": {"controllerName": "gatewasm.dev/controller"},
+            }),
+            json!({
+                "apiVersion": "gateway.networking.k8s.io/v1", "kind": "Gateway", "metadata": {"name": "web"},
+                "spec": {
+                    "gatewayClassName": "gatewasm",
+                    "listeners": [{"name": "http", "port": 80, "protocol": "HTTP"}],
+                },
+            }),
+            json!({
+                "apiVersion": "gateway.networking.k8s.io/v1", "kind": "HTTPRoute", "metadata": {"name": "shop"},
+                "spec": {
+                    "parentRefs": [{"name": "web"}],
+                    "rules": [{"filters": of_rule, "backendRefs": backends}],
+                },
+            }),
+        ];
+        let translation = run(&documents, &Options::default());
+        prop_assert!(translation.statuses.http_routes.len() == 1, "the route was not read");
+        check(&translation);
     }
 }

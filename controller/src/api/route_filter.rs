@@ -71,8 +71,8 @@ pub struct HttpHeaderFilter {
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct HttpHeader {
-    /// Name.
-    pub name: HeaderName,
+    /// Name. What is not a header's name costs the rule, not the route, so it is not a [`HeaderName`].
+    pub name: String,
     /// Value.
     pub value: String,
 }
@@ -115,15 +115,15 @@ pub struct HttpRequestRedirectFilter {
     pub status_code: Option<u16>,
 }
 
-/// Scheme of a redirect.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum RedirectScheme {
-    /// Cleartext.
-    Http,
-    /// TLS.
-    Https,
-}
+open_enum!(
+    /// Scheme of a redirect.
+    RedirectScheme {
+        /// Cleartext.
+        Http = "http",
+        /// TLS.
+        Https = "https",
+    }
+);
 
 /// `HTTPPathModifier`.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]

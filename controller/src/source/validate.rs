@@ -2,11 +2,14 @@
 //! go together. An object that breaks one never reaches a cluster, so it is refused here as well.
 //!
 //! Left to conditions on purpose, because they say more than a refusal and cost only a rule or a listener: values of
-//! paths and expressions, unknown enum values, listeners that conflict, TLS settings that do not suit the protocol.
+//! paths and expressions, unknown enum values, what the members of a filter hold and which filters go together,
+//! listeners that conflict, TLS settings that do not suit the protocol.
 
 use std::collections::BTreeSet;
 
-use crate::api::{Gateway, GatewayClass, HttpRoute, HttpRouteFilter, ReferenceGrant};
+use crate::api::{
+    Gateway, GatewayClass, HttpHeaderFilter, HttpPathModifier, HttpRoute, HttpRouteFilter, ReferenceGrant,
+};
 use crate::fault::Fault;
 
 /// Collects faults.
@@ -38,6 +41,49 @@ impl Checks {
         if count < least || count > most {
             let message = format!("The value has {count} characters; it must have {least} to {most}.");
             self.0.push(Fault::invalid(field, message));
+        }
+    }
+}
+
+impl Checks {
+    fn route_filter(&mut self, filter: &HttpRouteFilter, field: &str) {
+        self.0.extend(members_of_filter(filter, field));
+        let modifiers = [
+            ("requestHeaderModifier", &filter.request_header_modifier),
+            ("responseHeaderModifier", &filter.response_header_modifier),
+        ];
+        for (member, modifier) in modifiers {
+            if let Some(modifier) = modifier {
+                self.header_modifier(modifier, &format!("{field}.{member}"));
+            }
+        }
+        let redirect = filter.request_redirect.as_ref().and_then(|redirect| redirect.path.as_ref());
+        let rewrite = filter.url_rewrite.as_ref().and_then(|rewrite| rewrite.path.as_ref());
+        for (member, path) in [("requestRedirect", redirect), ("urlRewrite", rewrite)] {
+            if let Some(path) = path {
+                self.path_modifier(path, &format!("{field}.{member}.path"));
+            }
+        }
+    }
+
+    fn header_modifier(&mut self, modifier: &HttpHeaderFilter, field: &str) {
+        for (list, headers) in [("set", &modifier.set), ("add", &modifier.add)] {
+            self.count(&format!("{field}.{list}"), headers.len(), 0, 16);
+            for (i, header) in headers.iter().enumerate() {
+                self.text(format!("{field}.{list}[{i}].name"), &header.name, 1, 256);
+                self.text(format!("{field}.{list}[{i}].value"), &header.value, 1, 4096);
+            }
+        }
+        self.count(&format!("{field}.remove"), modifier.remove.len(), 0, 16);
+    }
+
+    fn path_modifier(&mut self, path: &HttpPathModifier, field: &str) {
+        let members = [
+            ("replaceFullPath", &path.replace_full_path),
+            ("replacePrefixMatch", &path.replace_prefix_match),
+        ];
+        for (member, value) in members {
+            self.text(format!("{field}.{member}"), value.as_deref().unwrap_or_default(), 0, 1024);
         }
     }
 }
@@ -115,13 +161,13 @@ pub(super) fn http_route(route: &HttpRoute) -> Vec<Fault> {
             checks.unique(parameters.map(|(k, p)| (format!("{field}.queryParams[{k}].name"), &p.name)));
         }
         for (j, filter) in rule.filters.iter().enumerate() {
-            checks.0.extend(route_filter(filter, &format!("{field}.filters[{j}]")));
+            checks.route_filter(filter, &format!("{field}.filters[{j}]"));
         }
         for (j, backend) in rule.backend_refs.iter().enumerate() {
             let field = format!("{field}.backendRefs[{j}]");
             checks.count(&format!("{field}.filters"), backend.filters.len(), 0, 16);
             for (k, filter) in backend.filters.iter().enumerate() {
-                checks.0.extend(route_filter(filter, &format!("{field}.filters[{k}]")));
+                checks.route_filter(filter, &format!("{field}.filters[{k}]"));
             }
         }
     }
@@ -129,7 +175,7 @@ pub(super) fn http_route(route: &HttpRoute) -> Vec<Fault> {
 }
 
 /// The member that `type` names is set, and no other.
-fn route_filter(filter: &HttpRouteFilter, field: &str) -> Vec<Fault> {
+fn members_of_filter(filter: &HttpRouteFilter, field: &str) -> Vec<Fault> {
     let members = [
         ("requestHeaderModifier", "RequestHeaderModifier", filter.request_header_modifier.is_some()),
         ("responseHeaderModifier", "ResponseHeaderModifier", filter.response_header_modifier.is_some()),

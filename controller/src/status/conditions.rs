@@ -20,19 +20,29 @@ const MOST_FAULTS: usize = 10;
 /// Longest message of a `metav1.Condition`.
 const MOST_CHARACTERS: usize = 32_768;
 
-/// Features of the conformance suite (pkg/features) that work, sorted. `HTTPRoute` itself is not among them before
-/// its Core filters (RequestHeaderModifier, RequestRedirect) are served.
+/// Features of the conformance suite (pkg/features) that work, sorted.
 pub(crate) const SUPPORTED_FEATURES: &[SupportedFeature] = &[
     SupportedFeature { name: "Gateway" },
     SupportedFeature { name: "GatewayAddressEmpty" },
     SupportedFeature { name: "GatewayHTTPListenerIsolation" },
     SupportedFeature { name: "GatewayHTTPSListenerDetectMisdirectedRequests" },
     SupportedFeature { name: "GatewayPort8080" },
+    SupportedFeature { name: "HTTPRoute" },
+    SupportedFeature { name: "HTTPRoute303RedirectStatusCode" },
+    SupportedFeature { name: "HTTPRoute307RedirectStatusCode" },
+    SupportedFeature { name: "HTTPRoute308RedirectStatusCode" },
+    SupportedFeature { name: "HTTPRouteBackendRequestHeaderModification" },
     SupportedFeature { name: "HTTPRouteDestinationPortMatching" },
+    SupportedFeature { name: "HTTPRouteHostRewrite" },
     SupportedFeature { name: "HTTPRouteMethodMatching" },
     SupportedFeature { name: "HTTPRouteNamedRouteRule" },
     SupportedFeature { name: "HTTPRouteParentRefPort" },
+    SupportedFeature { name: "HTTPRoutePathRedirect" },
+    SupportedFeature { name: "HTTPRoutePathRewrite" },
+    SupportedFeature { name: "HTTPRoutePortRedirect" },
     SupportedFeature { name: "HTTPRouteQueryParamMatching" },
+    SupportedFeature { name: "HTTPRouteResponseHeaderModification" },
+    SupportedFeature { name: "HTTPRouteSchemeRedirect" },
     SupportedFeature { name: "ReferenceGrant" },
 ];
 

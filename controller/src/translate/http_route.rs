@@ -8,8 +8,11 @@ use super::Problems;
 use super::attach::{self, attach};
 use super::backend::Backends;
 use super::gateway::Gateway;
-use super::route_match;
-use crate::api::{CONTROLLER_NAME, GROUP, GatewayDefaultScope, HttpRoute, HttpRouteRule, ParentReference};
+use super::{route_filter, route_match};
+use crate::api::{
+    CONTROLLER_NAME, GROUP, GatewayDefaultScope, HttpRoute, HttpRouteFilter, HttpRouteFilterType,
+    HttpRouteRule, ParentReference,
+};
 use crate::object::{ObjectKey, ObjectRef};
 use crate::snapshot::Snapshot;
 use crate::status::{Conditions, Fault, RouteParentStatus, RouteStatus};
@@ -165,32 +168,47 @@ fn translate_rules(
     let mut rules = Rules::default();
     for (i, rule) in route.spec.rules.iter().enumerate() {
         let field = format!("spec.rules[{i}]");
-        let mut faults = unsupported(rule, &field);
+        let mut faults = Vec::new();
         let mut matches = Vec::new();
         for (j, matched) in rule.matches.iter().enumerate() {
             let (matched, its_faults) = route_match::translate(matched, &format!("{field}.matches[{j}]"));
             matches.push(matched);
             faults.extend(its_faults);
         }
+        let (mut filters, its_faults) =
+            route_filter::translate(&rule.filters, &rule.matches, &format!("{field}.filters"));
+        faults.extend(its_faults);
+        if !rule.backend_refs.is_empty() && rule.filters.iter().any(redirects) {
+            let message = "A rule with a RequestRedirect answers by itself; remove its backendRefs.";
+            faults.push(Fault::new(format!("{field}.backendRefs"), "UnsupportedValue", message));
+        }
         let mut shares = Vec::new();
         for (j, backend) in rule.backend_refs.iter().enumerate() {
-            let (share, fault) =
-                backends.resolve(backend, &key.namespace, &format!("{field}.backendRefs[{j}]"));
-            shares.push(share);
+            let field = format!("{field}.backendRefs[{j}]");
+            let (mut share, fault) = backends.resolve(backend, &key.namespace, &field);
             rules.unresolved.extend(fault);
+            let (filters, its_faults) =
+                route_filter::translate(&backend.filters, &rule.matches, &format!("{field}.filters"));
+            share.filters = filters;
+            faults.extend(its_faults);
+            shares.push(share);
         }
         if !shares.is_empty() && shares.iter().all(|share| share.weight == 0) {
             let message = "All weights are 0, so requests are answered 500.";
             problems.warning(place, &Fault::new(format!("{field}.backendRefs"), "NoWeight", message));
         }
+        faults.extend(unsupported(rule, &field));
         if !faults.is_empty() {
             rules.invalid.push(i);
+            // It answers 500, so they would be done to nothing; and they may not suit stand-ins of its matches.
+            filters.clear();
+            shares.iter_mut().for_each(|share| share.filters.clear());
         }
         rules.rules.push(config::Rule {
-            filters: Vec::new(),
             name: rule.name.as_ref().map(ToString::to_string),
             matches,
             invalid: faults.first().map(ToString::to_string),
+            filters,
             backends: shares,
         });
         rules.unsupported.extend(faults);
@@ -198,23 +216,16 @@ fn translate_rules(
     rules
 }
 
-/// What of a rule is not served yet. It is never served without it.
+fn redirects(filter: &HttpRouteFilter) -> bool {
+    filter.kind == HttpRouteFilterType::RequestRedirect
+}
+
+/// What of a rule, besides matches and filters, is not served yet. It is never served without it.
 fn unsupported(rule: &HttpRouteRule, field: &str) -> Vec<Fault> {
     let mut faults = Vec::new();
     let mut refuse = |field: String, what: String| {
         faults.push(Fault::new(field, "UnsupportedValue", format!("{what} not supported yet.")));
     };
-    // `ExtensionRef` and unknown types: "MUST NOT be skipped. Instead, requests that would have been processed by
-    // that filter MUST receive a HTTP error response" (`HTTPRouteFilter.type`).
-    for (i, filter) in rule.filters.iter().enumerate() {
-        refuse(format!("{field}.filters[{i}]"), format!("Filters of type {:?} are", filter.kind.to_string()));
-    }
-    for (j, backend) in rule.backend_refs.iter().enumerate() {
-        for (i, filter) in backend.filters.iter().enumerate() {
-            let field = format!("{field}.backendRefs[{j}].filters[{i}]");
-            refuse(field, format!("Filters of type {:?} are", filter.kind.to_string()));
-        }
-    }
     // A timeout of zero is none, and a rule without timeouts has none.
     let timeouts = rule.timeouts.iter();
     let timeouts = timeouts.flat_map(|t| [("request", &t.request), ("backendRequest", &t.backend_request)]);

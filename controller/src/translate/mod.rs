@@ -14,6 +14,7 @@ mod hostname;
 mod http_route;
 mod listener;
 mod reference_grant;
+mod route_filter;
 mod route_match;
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -130,7 +130,8 @@ fn literal_prefix(expression: &str) -> String {
     prefix
 }
 
-fn unknown_type(other: &str, known: &[&str]) -> String {
+/// What is said of a discriminator that v1.6.1 does not define.
+pub(super) fn unknown_type(other: &str, known: &[&str]) -> String {
     format!("Type {other:?} is not known; use one of {}.", known.join(", "))
 }
 
