@@ -1,8 +1,11 @@
 //! A value and how it is compared: the whole value exactly, or the whole value by a regular expression over bytes.
 
+use std::convert::Infallible;
 use std::sync::Arc;
 
 use regex::bytes::{Regex, RegexBuilder};
+use regex_syntax::ast::parse::Parser;
+use regex_syntax::ast::{Ast, Flag, Visitor, visit};
 use rustc_hash::FxHashMap;
 
 /// Longest expression that is accepted; the API allows 4096 characters for a header's value, its longest.
@@ -74,6 +77,9 @@ fn compile(source: &str) -> Result<Regex, String> {
             "the regular expression has {length} bytes; at most {MAX_EXPRESSION} are allowed"
         ));
     }
+    if asks_for_unicode(source) {
+        return Err(format!("\"{source}\" is not a valid regular expression: (?u) is not supported"));
+    }
     build(source).and_then(|_| build(&format!("^(?:{source})$"))).map_err(|error| match error {
         regex::Error::CompiledTooBig(limit) => {
             format!("\"{source}\" is too large a regular expression: it needs more than {limit} bytes when compiled")
@@ -85,6 +91,36 @@ fn compile(source: &str) -> Result<Regex, String> {
             format!("\"{source}\" is not a valid regular expression: {reason}")
         }
     })
+}
+
+/// Whether an expression turns Unicode on. The filter has no tables for it, and another build of this crate, which may
+/// have them, must not take what the filter refuses.
+fn asks_for_unicode(source: &str) -> bool {
+    struct Flags(bool);
+
+    impl Visitor for Flags {
+        type Output = bool;
+        type Err = Infallible;
+
+        fn finish(self) -> Result<bool, Infallible> {
+            Ok(self.0)
+        }
+
+        fn visit_pre(&mut self, ast: &Ast) -> Result<(), Infallible> {
+            let flags = match ast {
+                Ast::Flags(set) => Some(&set.flags),
+                Ast::Group(group) => group.flags(),
+                _ => None,
+            };
+            self.0 |= flags.and_then(|flags| flags.flag_state(Flag::Unicode)) == Some(true);
+            Ok(())
+        }
+    }
+
+    let Ok(ast) = Parser::new().parse(source) else { return false };
+    match visit(&ast, Flags(false)) {
+        Ok(found) => found,
+    }
 }
 
 /// Without Unicode a `.` matches any byte, so that a value which is no UTF-8 is an ordinary value, and `\w` is ASCII
@@ -148,5 +184,14 @@ mod tests {
         let mut expressions = Expressions::default();
         let (first, second) = (expressions.compile("a+").unwrap(), expressions.compile("a+").unwrap());
         assert!(Arc::ptr_eq(&first.compiled, &second.compiled));
+    }
+
+    #[test]
+    fn unicode_is_refused_whatever_this_was_built_with() {
+        for expression in [r"(?u)\w", r"a(?u:\w)", r"(?iu)k", r"\p{L}"] {
+            assert!(refusal(expression).contains("not a valid regular expression"), "{expression}");
+        }
+        assert!(matches(r"(?i-u)K", "k"));
+        assert!(matches(r"/a\(?u\)", "/au)"));
     }
 }
