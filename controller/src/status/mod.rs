@@ -4,7 +4,6 @@
 mod conditions;
 
 use std::collections::BTreeMap;
-use std::net::IpAddr;
 
 use serde::ser::SerializeSeq as _;
 use serde::{Serialize, Serializer};
@@ -74,24 +73,10 @@ pub struct SupportedFeature {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct GatewayStatus {
-    /// Where the Gateway is reached; known only to who runs it ([`Statuses::set_addresses`]).
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub addresses: Vec<GatewayStatusAddress>,
     /// `Accepted`, `Programmed`.
     pub conditions: Vec<Condition>,
     /// One for each listener of the spec.
     pub listeners: Vec<ListenerStatus>,
-}
-
-/// `GatewayStatusAddress`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct GatewayStatusAddress {
-    /// `IPAddress`.
-    #[serde(rename = "type")]
-    pub kind: &'static str,
-    /// The address.
-    pub value: String,
 }
 
 /// `ListenerStatus`.
@@ -125,31 +110,6 @@ pub struct RouteParentStatus {
     pub controller_name: &'static str,
     /// `Accepted`, `ResolvedRefs`, and `PartiallyInvalid` where it is true.
     pub conditions: Vec<Condition>,
-}
-
-impl Statuses {
-    /// Writes down where a Gateway is reached.
-    pub fn set_addresses(&mut self, gateway: &ObjectKey, addresses: &[IpAddr]) {
-        if let Some(status) = self.gateways.get_mut(gateway) {
-            let of =
-                |address: &IpAddr| GatewayStatusAddress { kind: "IPAddress", value: address.to_string() };
-            status.addresses = addresses.iter().map(of).collect();
-        }
-    }
-
-    /// Takes back `Programmed` from a Gateway and its listeners: whoever runs it found that it cannot be served,
-    /// with a reason of the Gateway API (`AddressNotUsable`, `AddressNotAssigned`, `NoResources`, `Pending`).
-    pub fn set_not_programmed(&mut self, gateway: &ObjectKey, reason: &str, message: &str) {
-        let Some(status) = self.gateways.get_mut(gateway) else { return };
-        let of_listeners = status.listeners.iter_mut().flat_map(|listener| &mut listener.conditions);
-        for condition in status.conditions.iter_mut().chain(of_listeners) {
-            if condition.kind == PROGRAMMED && condition.status == ConditionStatus::True {
-                condition.status = ConditionStatus::False;
-                reason.clone_into(&mut condition.reason);
-                message.clone_into(&mut condition.message);
-            }
-        }
-    }
 }
 
 /// One object's status with its identity, for files that people read.

@@ -134,7 +134,6 @@ impl Gateway<'_> {
         let served = names(|listener| listener.served().is_some());
         let accepted = self.is_accepted();
         GatewayStatus {
-            addresses: Vec::new(),
             conditions: vec![
                 conditions.gateway_accepted(&self.faults, &unaccepted, self.listeners.len()),
                 conditions.gateway_programmed(accepted, &served),

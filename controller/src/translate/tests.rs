@@ -93,16 +93,3 @@ fn the_model_carries_addresses_listeners_and_the_access_log() {
     assert!(translation.model.filter_config.access_log);
     assert!(!run(&Options::default()).model.filter_config.access_log);
 }
-
-#[test]
-fn who_runs_a_gateway_can_fill_in_its_status() {
-    let key = ObjectKey::new("default", "web");
-    let mut statuses = run(&Options::default()).statuses;
-    statuses.set_addresses(&key, &[std::net::IpAddr::from([127, 0, 0, 1])]);
-    statuses.set_not_programmed(&key, "AddressNotUsable", "Address 127.0.0.2 cannot be bound.");
-    let yaml = serde_saphyr::to_string(&statuses.gateways[&key]).unwrap();
-    assert!(yaml.contains("127.0.0.1"), "{yaml}");
-    assert_eq!(yaml.matches("reason: AddressNotUsable").count(), 2, "{yaml}");
-    assert_eq!(yaml.matches("reason: Programmed").count(), 0, "{yaml}");
-    assert!(yaml.contains("reason: Accepted"), "{yaml}");
-}
