@@ -94,7 +94,7 @@ pub(crate) fn check(value: &str) -> Result<(), String> {
     } else {
         return Ok(());
     };
-    Err(format!("\"{value}\" {fault}"))
+    Err(format!("{value:?} {fault}"))
 }
 
 fn starts_with_two_digits(text: &str) -> bool {
