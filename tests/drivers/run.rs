@@ -210,6 +210,13 @@ async fn a_port_of_another_program_is_named_and_taken_when_it_is_free() -> Resul
     drop(other);
     running.until("taken", async || running.address("infra/web", "used").map(|_| true)).await?;
     assert_eq!(backend(running.address("infra/web", "used")?).await?, "foo");
+
+    // Without a listener there is no ready file; with the next one it is back.
+    running.write("gateway.yaml", &[class()])?;
+    running.until("gone", async || Ok(!running.ready().exists())).await?;
+    running.write("gateway.yaml", &[class(), gateway("web", &[http("free", free)])])?;
+    running.until_ready().await?;
+    assert_eq!(backend(running.address("infra/web", "free")?).await?, "foo");
     running.stop().await
 }
 

@@ -14,6 +14,5 @@ pub mod tools;
 pub mod until;
 pub mod validate;
 
-pub use gatewasm_request_table as requests;
-
 pub use gatewasm_echo as echo;
+pub use gatewasm_request_table as requests;

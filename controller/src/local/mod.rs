@@ -138,13 +138,14 @@ pub async fn run(options: Options) -> Result<()> {
                 report.nothing_to_serve();
             }
             let took = begin.elapsed() + pass.took;
-            if first && was_live && !listeners.is_empty() {
-                report.ready(took);
+            if first && was_live {
+                if !listeners.is_empty() {
+                    report.ready(took);
+                }
             } else if !pass.changes.is_empty() || outcome.state != State::Unchanged {
                 report.outcome(&pass.changes, &outcome, took);
             }
-            // Without a listener there is nothing that a script could wait for.
-            if let (true, false, Some(file)) = (was_live, listeners.is_empty(), &mut ready_file) {
+            if let (true, Some(file)) = (was_live, &mut ready_file) {
                 file.write(&listeners)?;
             }
         }

@@ -28,8 +28,13 @@ impl ReadyFile {
         Ok(file)
     }
 
-    /// Writes the listeners, whole or not at all: whoever sees the file can read it.
+    /// Writes the listeners, whole or not at all: whoever sees the file can read it. Without a listener there is
+    /// nothing that a script could wait for, and no file.
     pub(super) fn write(&mut self, listeners: &[Served]) -> Result<()> {
+        if listeners.is_empty() {
+            self.remove();
+            return Ok(());
+        }
         if self.written.as_deref() == Some(listeners) {
             return Ok(());
         }
@@ -41,6 +46,13 @@ impl ReadyFile {
         Ok(())
     }
 
+    /// Removes what was written.
+    fn remove(&mut self) {
+        if self.written.take().is_some() {
+            let _ = std::fs::remove_file(&self.path);
+        }
+    }
+
     /// A file beside the one to be, under another name.
     fn unnamed(&self) -> Result<tempfile::NamedTempFile> {
         let folder = self.path.parent().filter(|it| !it.as_os_str().is_empty()).unwrap_or(Path::new("."));
@@ -50,8 +62,28 @@ impl ReadyFile {
 
 impl Drop for ReadyFile {
     fn drop(&mut self) {
-        if self.written.is_some() {
-            let _ = std::fs::remove_file(&self.path);
-        }
+        self.remove();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_earlier_file_goes_and_without_listeners_none_comes() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("ready.json");
+        std::fs::write(&path, "old").unwrap();
+        let mut file = ReadyFile::new(&path).unwrap();
+        assert!(!path.exists());
+        file.write(&[]).unwrap();
+        assert!(!path.exists());
+    }
+
+    #[test]
+    fn a_folder_that_cannot_be_written_is_found_at_once() {
+        let folder = tempfile::tempdir().unwrap();
+        ReadyFile::new(&folder.path().join("missing/ready.json")).unwrap_err();
     }
 }
