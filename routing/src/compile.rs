@@ -178,6 +178,9 @@ impl<'c> Compiler<'c> {
         route: &'c config::Route,
         listener: Option<Hostname<'c>>,
     ) -> (Attached, BTreeSet<Hostname<'c>>) {
+        if route.kind == config::RouteKind::GrpcRoute {
+            self.problems.add("kind", "GRPCRoute is not supported yet");
+        }
         self.name("namespace", &route.namespace);
         self.name("name", &route.name);
         let created = route.creation_timestamp.as_deref().and_then(|text| {
@@ -224,6 +227,12 @@ impl<'c> Compiler<'c> {
     fn rule(&mut self, rule: &config::Rule, route: usize, index: usize) {
         if let Some(name) = &rule.name {
             self.name("name", name);
+        }
+        if let Some(policy) = &rule.policy {
+            self.problems.add("policy", format!("{policy:?}: policies are not supported yet"));
+        }
+        if rule.session_persistence.is_some() {
+            self.problems.add("sessionPersistence", "is not supported yet");
         }
         let id = self.table.rules.len();
         for (i, route_match) in rule.matches.iter().enumerate() {
@@ -634,7 +643,7 @@ mod tests {
             routes: vec![route],
         };
         let problems =
-            compile(&FilterConfig { version: 1, access_log: false, listeners: vec![listener] }).unwrap_err();
+            compile(&FilterConfig { listeners: vec![listener], ..FilterConfig::default() }).unwrap_err();
         let shown: Vec<_> = problems.iter().map(ToString::to_string).collect();
         assert_eq!(
             shown,
@@ -644,7 +653,7 @@ mod tests {
 
     #[test]
     fn another_version() {
-        let config = FilterConfig { version: 3, access_log: false, listeners: vec![] };
+        let config = FilterConfig { version: 3, ..FilterConfig::default() };
         let shown = compile(&config).unwrap_err()[0].to_string();
         assert_eq!(shown, "version: the document is of version 3; this build reads version 1");
     }

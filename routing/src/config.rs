@@ -21,6 +21,10 @@ pub struct FilterConfig {
     /// (filter state `wasm.gatewasm.listener`, `.route`, `.rule`). It costs host calls, so it is off by default.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub access_log: bool,
+    /// Key by which sessions are sealed (`sessionPersistence`): what a client presents counts only if it was sealed
+    /// with the same key. Any text; without one, a seal is proof against mistakes but not against forgery.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub session_key: Option<String>,
     /// The Gateway listeners, in any order.
     pub listeners: Vec<Listener>,
 }
@@ -59,7 +63,7 @@ pub enum Protocol {
     Https,
 }
 
-/// One HTTPRoute as attached to one listener.
+/// One HTTPRoute or GRPCRoute as attached to one listener.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
@@ -89,9 +93,13 @@ pub enum RouteKind {
     /// `gateway.networking.k8s.io` HTTPRoute.
     #[serde(rename = "HTTPRoute")]
     HttpRoute,
+    /// `gateway.networking.k8s.io` GRPCRoute. Its rules apply to gRPC requests alone, which are those whose
+    /// `content-type` begins with `application/grpc`.
+    #[serde(rename = "GRPCRoute")]
+    GrpcRoute,
 }
 
-/// One rule of a route (Gateway API `HTTPRouteRule`).
+/// One rule of a route (Gateway API `HTTPRouteRule`, `GRPCRouteRule`).
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
@@ -109,12 +117,66 @@ pub struct Rule {
     /// What is done to the rule's requests and answers, in the order of the route.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub filters: Vec<RouteFilter>,
-    /// Where requests go, by weight. Without any, or with all weights 0, the rule answers 500.
+    /// Name of the policy of Envoy's (timeouts, retries, mirrors) that the rule's requests are sent under. One that
+    /// Envoy does not know answers 500.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub policy: Option<String>,
+    /// Whether and how a client stays with the backend that it met first.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub session_persistence: Option<SessionPersistence>,
+    /// Where requests go, by weight. Without any, or with all weights 0, the rule answers 500 (a GRPCRoute's:
+    /// UNAVAILABLE).
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub backends: Vec<Backend>,
 }
 
-/// Conditions that a request must all meet (Gateway API `HTTPRouteMatch`).
+/// How a client stays with its backend (Gateway API `SessionPersistence`).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub struct SessionPersistence {
+    /// What carries the session.
+    #[serde(rename = "type", default)]
+    pub kind: SessionType,
+    /// Name of the cookie or header.
+    pub session_name: String,
+    /// Seconds after which a session ends, however busy it is; absent for no end.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub absolute_timeout: Option<u64>,
+    /// How long the client keeps the cookie.
+    #[serde(default, skip_serializing_if = "CookieLifetimeType::is_default")]
+    pub lifetime_type: CookieLifetimeType,
+}
+
+/// What carries a session (Gateway API `SessionPersistenceType`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub enum SessionType {
+    /// A cookie.
+    #[default]
+    Cookie,
+    /// A header, which the client copies from answers to requests.
+    Header,
+}
+
+/// How long a client keeps the cookie of a session (Gateway API `CookieLifetimeType`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub enum CookieLifetimeType {
+    /// As long as it runs.
+    #[default]
+    Session,
+    /// Until `absoluteTimeout` is over, which must be given.
+    Permanent,
+}
+
+impl CookieLifetimeType {
+    fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+/// Conditions that a request must all meet (Gateway API `HTTPRouteMatch`, `GRPCRouteMatch`).
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
@@ -128,7 +190,28 @@ pub struct RouteMatch {
     /// All must match; of entries with the same name only the first counts.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub query_params: Vec<ValueMatch>,
-    /// Upper case, `GET`; absent means every method.
+    /// Upper case, `GET`; absent means every method. Of HTTPRoutes alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub method: Option<String>,
+    /// The service and method that are called; absent means every one. Of GRPCRoutes alone, whose matches have this
+    /// and `headers`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub grpc_method: Option<GrpcMethodMatch>,
+}
+
+/// Condition on the service and the method that are called (Gateway API `GRPCMethodMatch`). One of the two at least is
+/// given; what is absent matches all.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
+pub struct GrpcMethodMatch {
+    /// How both are compared.
+    #[serde(rename = "type", default)]
+    pub kind: ValueMatchType,
+    /// The service with its package, `helloworld.Greeter`, or an expression.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub service: Option<String>,
+    /// The method, `SayHello`, or an expression.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub method: Option<String>,
 }
@@ -192,9 +275,12 @@ pub struct Backend {
     /// Name of the Envoy cluster, `namespace/service/port`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cluster: Option<String>,
-    /// Why this backend cannot be used; its share of the requests is answered 500.
+    /// Why this backend cannot be used; its share of the requests is answered 500 (a GRPCRoute's: UNAVAILABLE).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub invalid: Option<String>,
+    /// Name of the policy of Envoy's for this share, in place of the rule's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub policy: Option<String>,
     /// What is done to the requests of this share alone, and their answers, after the rule's own filters.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub filters: Vec<RouteFilter>,
@@ -202,6 +288,20 @@ pub struct Backend {
     #[serde(default = "default_weight")]
     #[cfg_attr(feature = "schema", schemars(range(max = 1_000_000)))]
     pub weight: u32,
+}
+
+impl Default for FilterConfig {
+    /// Nothing is served.
+    fn default() -> Self {
+        Self { version: VERSION, access_log: false, session_key: None, listeners: Vec::new() }
+    }
+}
+
+impl Default for Backend {
+    /// With the weight that is assumed where none is given.
+    fn default() -> Self {
+        Self { cluster: None, invalid: None, policy: None, filters: Vec::new(), weight: default_weight() }
+    }
 }
 
 impl FilterConfig {
@@ -220,6 +320,7 @@ impl std::fmt::Display for RouteKind {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(match self {
             RouteKind::HttpRoute => "HTTPRoute",
+            RouteKind::GrpcRoute => "GRPCRoute",
         })
     }
 }
@@ -250,6 +351,44 @@ pub enum RouteFilter {
         /// The changes.
         url_rewrite: UrlRewrite,
     },
+    /// Lets scripts of other origins use the rule, and answers their preflight requests. Of rules alone, not of
+    /// single backends.
+    #[serde(rename = "CORS")]
+    Cors {
+        /// Who may do what.
+        cors: Cors,
+    },
+}
+
+/// Which scripts of other origins may use a rule, and how (Gateway API `HTTPCORSFilter`; Fetch standard, CORS
+/// protocol).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub struct Cors {
+    /// Origins, `https://foo.example.com:8443` or `https://*.example.com`; `*` alone for every origin.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub allow_origins: Vec<String>,
+    /// Whether requests may carry credentials.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub allow_credentials: bool,
+    /// Methods, or `*` for every method.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub allow_methods: Vec<String>,
+    /// Request headers, or `*` for every header.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub allow_headers: Vec<String>,
+    /// Headers of the answer that the script may read, or `*` for every header.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub expose_headers: Vec<String>,
+    /// Seconds for which the answer to a preflight request may be kept.
+    #[serde(default = "default_max_age")]
+    pub max_age: u32,
+}
+
+/// Gateway API `HTTPCORSFilter.maxAge`.
+fn default_max_age() -> u32 {
+    5
 }
 
 /// Changes of headers, by name in any case; a name may stand in one of the three lists only (Gateway API

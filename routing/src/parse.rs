@@ -78,7 +78,7 @@ mod tests {
     #[test]
     fn the_smallest_document() {
         let config = parse(br#"{"version": 1, "listeners": []}"#).unwrap();
-        assert_eq!(config, FilterConfig { version: 1, access_log: false, listeners: vec![] });
+        assert_eq!(config, FilterConfig::default());
     }
 
     #[test]

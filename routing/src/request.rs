@@ -17,6 +17,16 @@ pub struct Request<'a> {
 }
 
 impl<'a> Request<'a> {
+    /// Whether it is a gRPC request: its `content-type` begins with `application/grpc` (gRPC over HTTP/2, "Requests";
+    /// media types are compared without case, RFC 9110, 8.3.1).
+    pub fn is_grpc(&self) -> bool {
+        const GRPC: &[u8] = b"application/grpc";
+        let content_type = self.headers.iter().find(|header| header.0 == b"content-type");
+        content_type
+            .and_then(|header| header.1.get(..GRPC.len()))
+            .is_some_and(|kind| kind.eq_ignore_ascii_case(GRPC))
+    }
+
     /// The path up to the first `?`, and the query string after it (RFC 3986, 3.4), empty without one.
     pub(crate) fn path_and_query(&self) -> (&'a [u8], &'a [u8]) {
         let query = self.path.iter().position(|byte| *byte == b'?');
@@ -36,6 +46,20 @@ impl<'a> Request<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn grpc_is_known_by_its_content_type() {
+        fn is_grpc(headers: &[(&[u8], &[u8])]) -> bool {
+            Request { method: b"POST", authority: b"", path: b"/a/b", headers }.is_grpc()
+        }
+        for kind in ["application/grpc", "application/grpc+proto", "Application/gRPC-web"] {
+            assert!(is_grpc(&[(b"accept", b"*/*"), (b"content-type", kind.as_bytes())]), "{kind}");
+        }
+        for kind in ["application/json", "application/grp", "", "text/application/grpc"] {
+            assert!(!is_grpc(&[(b"content-type", kind.as_bytes())]), "{kind}");
+        }
+        assert!(!is_grpc(&[]));
+    }
 
     #[test]
     fn the_query_begins_at_the_first_question_mark() {

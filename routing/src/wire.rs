@@ -16,6 +16,10 @@ pub const CLUSTER: &str = "x-gw-cluster";
 /// Set by the filter where a rule needs a policy of Envoy's: the name that Envoy's matcher tree looks up.
 pub const POLICY: &str = "x-gw-policy";
 
+/// The endpoint of a session, `ip:port` in base64: set by the filter where a client has one, and by Envoy
+/// (`stateful_session`) on the answer, where the filter takes it off.
+pub const ENDPOINT: &str = "x-gw-endpoint";
+
 /// Value of [`LISTENER`] on the internal listener: the filter answers such a request itself, with the hash of its
 /// configuration and the id of its VM.
 pub const PROBE: &str = "gatewasm:probe";

@@ -147,6 +147,7 @@ proptest! {
                 headers: vec![value.clone()],
                 query_params: vec![value],
                 method: Some(text.clone()),
+                ..RouteMatch::default()
             });
         }
     }

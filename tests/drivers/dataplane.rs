@@ -94,8 +94,7 @@ fn model(cluster: &str, endpoints: &[SocketAddr]) -> Model {
         .iter()
         .map(|address| Endpoint { host: address.ip().to_string(), port: address.port() })
         .collect();
-    let backend =
-        config::Backend { cluster: Some(cluster.into()), invalid: None, filters: Vec::new(), weight: 1 };
+    let backend = config::Backend { cluster: Some(cluster.into()), ..config::Backend::default() };
     let route = config::Route {
         kind: config::RouteKind::HttpRoute,
         namespace: "foo-ns".into(),
@@ -109,8 +108,6 @@ fn model(cluster: &str, endpoints: &[SocketAddr]) -> Model {
         clusters: BTreeMap::from([(cluster.into(), Cluster { endpoints })]),
         certificates: BTreeMap::new(),
         filter_config: FilterConfig {
-            version: config::VERSION,
-            access_log: false,
             listeners: vec![config::Listener {
                 name: "infra/web/http".into(),
                 gateway: "infra/web".into(),
@@ -119,6 +116,7 @@ fn model(cluster: &str, endpoints: &[SocketAddr]) -> Model {
                 hostname: None,
                 routes: vec![route],
             }],
+            ..FilterConfig::default()
         },
     }
 }

@@ -473,7 +473,7 @@ fn merge(tables: &[Table], clusters: BTreeMap<String, model::Cluster>, certifica
                 private_key: certificate.private_key.clone(),
             },
         )]),
-        filter_config: FilterConfig { version: VERSION, access_log: true, listeners: Vec::new() },
+        filter_config: FilterConfig { access_log: true, ..FilterConfig::default() },
     };
     for (number, table) in tables.iter().enumerate() {
         for listener in &table.config.listeners {

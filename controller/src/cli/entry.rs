@@ -118,8 +118,6 @@ mod tests {
             routes: Vec::new(),
         };
         FilterConfig {
-            version: 1,
-            access_log: false,
             listeners: vec![
                 listener("infra/web/http", "infra/web", 80, Protocol::Http, None),
                 listener("infra/web/https", "infra/web", 443, Protocol::Https, Some("*.example.com")),
@@ -127,6 +125,7 @@ mod tests {
                 listener("infra/one/http", "infra/one", 8080, Protocol::Http, None),
                 listener("infra/two/http", "infra/two", 8080, Protocol::Http, None),
             ],
+            ..FilterConfig::default()
         }
     }
 

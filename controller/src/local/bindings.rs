@@ -244,7 +244,7 @@ mod tests {
             gateways: gateways.collect(),
             clusters: BTreeMap::new(),
             certificates: BTreeMap::new(),
-            filter_config: FilterConfig { version: VERSION, access_log: false, listeners: vec![] },
+            filter_config: FilterConfig::default(),
         }
     }
 

@@ -150,7 +150,7 @@ pub(crate) mod tests {
             gateways: BTreeMap::from([(ObjectKey::new("infra", "web"), gateway)]),
             clusters: BTreeMap::new(),
             certificates: BTreeMap::new(),
-            filter_config: FilterConfig { version: VERSION, access_log: false, listeners: vec![] },
+            filter_config: FilterConfig::default(),
         }
     }
 

@@ -52,11 +52,11 @@ impl<'a> Backends<'a> {
         let weight = backend.weight.get();
         match self.cluster(backend, namespace, field) {
             Ok(cluster) => {
-                (config::Backend { cluster: Some(cluster), invalid: None, filters: Vec::new(), weight }, None)
+                (config::Backend { cluster: Some(cluster), weight, ..config::Backend::default() }, None)
             }
             Err(fault) => {
                 let invalid = Some(fault.message.clone());
-                (config::Backend { cluster: None, invalid, filters: Vec::new(), weight }, Some(fault))
+                (config::Backend { invalid, weight, ..config::Backend::default() }, Some(fault))
             }
         }
     }

@@ -210,6 +210,7 @@ fn translate_rules(
             invalid: faults.first().map(ToString::to_string),
             filters,
             backends: shares,
+            ..config::Rule::default()
         });
         rules.unsupported.extend(faults);
     }

@@ -109,11 +109,7 @@ fn assemble(
         gateways: BTreeMap::new(),
         clusters,
         certificates: BTreeMap::new(),
-        filter_config: FilterConfig {
-            version: config::VERSION,
-            access_log: options.access_log,
-            listeners: Vec::new(),
-        },
+        filter_config: FilterConfig { access_log: options.access_log, ..FilterConfig::default() },
     };
     for (key, gateway) in gateways.into_iter().filter(|(_, gateway)| gateway.is_accepted()) {
         let mut listeners = BTreeMap::new();

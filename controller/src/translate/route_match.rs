@@ -50,7 +50,7 @@ pub(super) fn translate(matched: &HttpRouteMatch, field: &str) -> (config::Route
     let headers = values(&matched.headers, "headers");
     let query_params = values(&matched.query_params, "queryParams");
     let method = matched.method.as_ref().map(ToString::to_string);
-    let mut result = config::RouteMatch { path, headers, query_params, method };
+    let mut result = config::RouteMatch { path, headers, query_params, method, ..Default::default() };
     let problems = check_match(&result);
     if !problems.is_empty() {
         let fault = |problem: &gatewasm_routing::ConfigProblem| {

@@ -67,6 +67,10 @@ impl Actions {
                             actions.rewrite.replace(compiled).is_some()
                         })
                     }
+                    RouteFilter::Cors { .. } => {
+                        problems.add("type", "CORS is not supported yet");
+                        false
+                    }
                 };
                 if again {
                     problems.add("type", "there is another filter of this type; there can be one");

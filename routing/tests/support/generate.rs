@@ -11,11 +11,7 @@ pub(crate) fn config() -> impl Strategy<Value = FilterConfig> {
     let ports =
         [("infra/a", 80, Protocol::Http), ("infra/a", 443, Protocol::Https), ("infra/b", 80, Protocol::Http)];
     ports.map(|(gateway, port, protocol)| listeners(gateway, port, protocol)).prop_map(|listeners| {
-        FilterConfig {
-            version: VERSION,
-            access_log: false,
-            listeners: listeners.into_iter().flatten().collect(),
-        }
+        FilterConfig { listeners: listeners.into_iter().flatten().collect(), ..FilterConfig::default() }
     })
 }
 
@@ -75,11 +71,10 @@ fn route() -> impl Strategy<Value = Route> {
 fn rule() -> impl Strategy<Value = Rule> {
     let invalid = prop_oneof![9 => Just(None), 1 => Just(Some("not supported".to_owned()))];
     (vec(route_match(), 0..3), invalid, vec(backend(), 0..4)).prop_map(|(matches, invalid, backends)| Rule {
-        name: None,
         matches,
         invalid,
-        filters: Vec::new(),
         backends,
+        ..Rule::default()
     })
 }
 
@@ -181,8 +176,8 @@ fn backend() -> impl Strategy<Value = Backend> {
     (target, select(vec![0, 1, 2, 80, 1_000_000])).prop_map(|((cluster, invalid), weight)| Backend {
         cluster: cluster.map(str::to_owned),
         invalid: invalid.map(str::to_owned),
-        filters: Vec::new(),
         weight,
+        ..Backend::default()
     })
 }
 
@@ -190,8 +185,15 @@ fn route_match() -> impl Strategy<Value = RouteMatch> {
     let method = option::of(select(vec!["GET", "POST"])).prop_map(|method| method.map(str::to_owned));
     let headers = vec(value_match(select(vec!["h", "H", "g"])), 0..3);
     let query_params = vec(value_match(select(vec!["p", "P", "q"])), 0..3);
-    (option::of(path_match()), method, headers, query_params)
-        .prop_map(|(path, method, headers, query_params)| RouteMatch { path, headers, query_params, method })
+    (option::of(path_match()), method, headers, query_params).prop_map(
+        |(path, method, headers, query_params)| RouteMatch {
+            path,
+            headers,
+            query_params,
+            method,
+            ..RouteMatch::default()
+        },
+    )
 }
 
 fn path_match() -> impl Strategy<Value = PathMatch> {

@@ -65,7 +65,7 @@ impl Workload {
             routes,
         };
         let entry = wire::entry_of_port(&listener.gateway, listener.port);
-        let config = FilterConfig { version: VERSION, access_log: false, listeners: vec![listener] };
+        let config = FilterConfig { listeners: vec![listener], ..FilterConfig::default() };
         let table = compile(&config).unwrap_or_default();
         let requests = (0..REQUESTS).map(|_| request(&mut random, &places)).collect();
         Self { table, entry, requests }
@@ -142,19 +142,8 @@ fn rule(rule: usize) -> Rule {
         headers: if rule % 10 == 9 { vec![canary] } else { Vec::new() },
         ..RouteMatch::default()
     };
-    let backend = Backend {
-        cluster: Some(format!("default/service-{rule}/8080")),
-        invalid: None,
-        filters: Vec::new(),
-        weight: 1,
-    };
-    Rule {
-        name: None,
-        matches: vec![route_match],
-        invalid: None,
-        filters: Vec::new(),
-        backends: vec![backend],
-    }
+    let backend = Backend { cluster: Some(format!("default/service-{rule}/8080")), ..Backend::default() };
+    Rule { matches: vec![route_match], backends: vec![backend], ..Rule::default() }
 }
 
 fn request(random: &mut SplitMix64, places: &[(usize, usize)]) -> Owned {
