@@ -7,7 +7,8 @@ use rustc_hash::FxHashMap;
 
 use crate::action::Actions;
 use crate::backend::{Backends, Target};
-use crate::config::{self, FilterConfig, Protocol, VERSION, ValueMatch, ValueMatchType};
+use crate::config::{self, FilterConfig, Protocol, RouteKind, VERSION, ValueMatch, ValueMatchType};
+use crate::matching::grpc::GrpcMatch;
 use crate::matching::header::{self, HeaderMatch};
 use crate::matching::host::{HostMap, Hostname};
 use crate::matching::method::Method;
@@ -46,7 +47,8 @@ pub fn compile(config: &FilterConfig) -> Result<RouteTable, Vec<ConfigProblem>> 
     if compiler.problems.is_empty() { Ok(compiler.table) } else { Err(compiler.problems.into_vec()) }
 }
 
-/// The faults that [`compile`] would find in one match, with paths relative to it (`path.value`, `headers[0].name`).
+/// The faults that [`compile`] would find in one match, with paths relative to it (`path.value`, `headers[0].name`):
+/// all but those that depend on the kind of its route.
 pub fn check_match(route_match: &config::RouteMatch) -> Vec<ConfigProblem> {
     let mut compiler = Compiler::default();
     compiler.conditions(route_match);
@@ -178,9 +180,6 @@ impl<'c> Compiler<'c> {
         route: &'c config::Route,
         listener: Option<Hostname<'c>>,
     ) -> (Attached, BTreeSet<Hostname<'c>>) {
-        if route.kind == config::RouteKind::GrpcRoute {
-            self.problems.add("kind", "GRPCRoute is not supported yet");
-        }
         self.name("namespace", &route.namespace);
         self.name("name", &route.name);
         let created = route.creation_timestamp.as_deref().and_then(|text| {
@@ -212,7 +211,7 @@ impl<'c> Compiler<'c> {
             .push(Route { id: RouteId::new(route.kind, &route.namespace, &route.name), created });
         let first = self.next_match();
         for (i, rule) in route.rules.iter().enumerate() {
-            self.within(format_args!("rules[{i}]"), |compiler| compiler.rule(rule, index, i));
+            self.within(format_args!("rules[{i}]"), |compiler| compiler.rule(rule, route.kind, index, i));
         }
         let matches = first..self.next_match();
         self.pairs = self.pairs.saturating_add(matches.len().saturating_mul(hostnames.len()));
@@ -224,7 +223,7 @@ impl<'c> Compiler<'c> {
         (Attached { hostnames: texts, matches }, hostnames)
     }
 
-    fn rule(&mut self, rule: &config::Rule, route: usize, index: usize) {
+    fn rule(&mut self, rule: &config::Rule, kind: RouteKind, route: usize, index: usize) {
         if let Some(name) = &rule.name {
             self.name("name", name);
         }
@@ -237,6 +236,7 @@ impl<'c> Compiler<'c> {
         let id = self.table.rules.len();
         for (i, route_match) in rule.matches.iter().enumerate() {
             self.within(format_args!("matches[{i}]"), |compiler| {
+                compiler.kind(kind, route_match);
                 if let Some((path, conditions)) = compiler.conditions(route_match) {
                     compiler.table.matches.push(Match { rule: id, index: i, path, conditions });
                 }
@@ -255,6 +255,25 @@ impl<'c> Compiler<'c> {
         self.table.rules.push(Rule { route, index, invalid: rule.invalid.clone(), actions, backends });
     }
 
+    /// A match has what the API gives the matches of its kind of route, and nothing else.
+    fn kind(&mut self, kind: RouteKind, route_match: &config::RouteMatch) {
+        let others: &[(&str, bool)] = match kind {
+            RouteKind::HttpRoute => &[("grpcMethod", route_match.grpc_method.is_some())],
+            RouteKind::GrpcRoute => &[
+                ("path", route_match.path.is_some()),
+                ("method", route_match.method.is_some()),
+                ("queryParams", !route_match.query_params.is_empty()),
+            ],
+        };
+        for (field, _) in others.iter().filter(|(_, given)| *given) {
+            let own = match kind {
+                RouteKind::HttpRoute => "path, method, headers and queryParams",
+                RouteKind::GrpcRoute => "grpcMethod and headers",
+            };
+            self.problems.add(field, format!("is not for a match of {kind}s, which has {own}"));
+        }
+    }
+
     fn conditions(&mut self, route_match: &config::RouteMatch) -> Option<(PathMatch, Conditions)> {
         let path = match &route_match.path {
             Some(path) => {
@@ -267,11 +286,23 @@ impl<'c> Compiler<'c> {
             Some(name) => self.sound("method", Method::parse(name)).map(Some),
             None => Some(None),
         };
+        let grpc = match &route_match.grpc_method {
+            Some(wanted) => match GrpcMatch::compile(wanted, &mut self.expressions) {
+                Ok(compiled) => Some(Some(Box::new(compiled))),
+                Err(faults) => {
+                    self.problems.within(format_args!("grpcMethod"), |problems| {
+                        faults.into_iter().for_each(|(field, fault)| problems.add(field, fault));
+                    });
+                    None
+                }
+            },
+            None => Some(None),
+        };
         let headers = self.values("headers", &route_match.headers, header::parse_name);
         let headers = headers.into_iter().map(|(name, value)| HeaderMatch { name, value }).collect();
         let query_params = self.values("queryParams", &route_match.query_params, parameter_name);
         let query_params = query_params.into_iter().map(|(name, value)| QueryMatch { name, value }).collect();
-        Some((path?, Conditions { method: method?, headers, query_params }))
+        Some((path?, Conditions { method: method?, grpc: grpc?, headers, query_params }))
     }
 
     /// The entries that count: "If multiple entries specify equivalent header names, only the first entry … MUST be
@@ -343,9 +374,13 @@ impl<'c> Compiler<'c> {
             })
             .collect();
         sorted.sort_unstable_by(|a, b| a.0.cmp(&b.0));
-        for (_, id, path, hostnames) in sorted {
+        for (precedence, id, path, hostnames) in sorted {
             for hostname in hostnames {
-                hosts.entry(*hostname).or_default().push(path, id);
+                let index = hosts.entry(*hostname).or_default();
+                match precedence.kind {
+                    RouteKind::HttpRoute => index.push(path, id),
+                    RouteKind::GrpcRoute => index.push_grpc(id),
+                }
             }
         }
         let mut map = HostMap::default();
@@ -599,6 +634,44 @@ mod tests {
                 "headers[1].value: \"(\" is not a valid regular expression: unclosed group",
                 "queryParams[0].name: is empty",
             ]
+        );
+    }
+
+    #[test]
+    fn grpc_matches() {
+        let in_grpc_route = |fields: &str| {
+            in_listener(&format!(
+                r#", "routes": [{{"kind": "GRPCRoute", "namespace": "ns", "name": "n", "rules": [{{"matches": [{{{fields}}}]}}]}}]"#
+            ))
+            .into_iter()
+            .map(|fault| fault.replacen("listeners[0].routes[0].rules[0].matches[0].", "", 1))
+            .collect::<Vec<_>>()
+        };
+        let grpc = r#""grpcMethod": {"service": "a.B", "method": "C"}"#;
+        assert_eq!(in_grpc_route(""), [""; 0]);
+        assert_eq!(in_grpc_route(&format!(r#"{grpc}, "headers": [{{"name": "a", "value": "b"}}]"#)), [""; 0]);
+        assert_eq!(
+            in_match(grpc),
+            ["grpcMethod: is not for a match of HTTPRoutes, which has path, method, headers and queryParams"]
+        );
+        assert_eq!(
+            in_grpc_route(
+                r#""path": {"value": "/"}, "method": "GET", "queryParams": [{"name": "a", "value": "b"}]"#
+            ),
+            ["path", "method", "queryParams"].map(|field| format!(
+                "{field}: is not for a match of GRPCRoutes, which has grpcMethod and headers"
+            ))
+        );
+        assert_eq!(
+            in_grpc_route(r#""grpcMethod": {"service": "a/B", "method": ""}"#),
+            [
+                "grpcMethod.service: \"a/B\" is not a service such as \"helloworld.Greeter\"",
+                "grpcMethod.method: \"\" is not a method such as \"SayHello\"",
+            ]
+        );
+        assert_eq!(
+            in_grpc_route(r#""grpcMethod": {}"#),
+            ["grpcMethod: has neither \"service\" nor \"method\""]
         );
     }
 

@@ -24,7 +24,8 @@ pub struct Listed {
     pub path_type: PathMatchType,
     /// The path, prefix or expression.
     pub path: String,
-    /// The other conditions, as a person would write them: `GET`, `header env=canary`, `query v~"[0-9]+"`.
+    /// The other conditions, as a person would write them: `GET`, `header env=canary`, `query v~"[0-9]+"`,
+    /// `grpc service=helloworld.Greeter`.
     pub conditions: Vec<String>,
     /// The route that it comes from.
     pub route: ExplainedRoute,
@@ -77,6 +78,10 @@ impl RouteTable {
         let rule = self.rules.get(of.rule)?;
         let mut conditions = Vec::new();
         conditions.extend(of.conditions.method.map(|method| method.name().to_owned()));
+        if let Some(grpc) = of.conditions.grpc.as_deref() {
+            conditions.extend(grpc.service.iter().map(|value| condition("grpc", "service", value)));
+            conditions.extend(grpc.method.iter().map(|value| condition("grpc", "method", value)));
+        }
         conditions.extend(
             of.conditions.headers.iter().map(|header| condition("header", &header.name, &header.value)),
         );
@@ -122,7 +127,10 @@ mod tests {
                                   "headers": [{"name": "Env", "value": "canary"}],
                                   "queryParams": [{"type": "RegularExpression", "name": "v", "value": "[0-9]+"}]}]}
                 ]
-            }, {"kind": "HTTPRoute", "namespace": "n", "name": "s", "rules": [{"invalid": "no"}]}]
+            }, {"kind": "HTTPRoute", "namespace": "n", "name": "s", "rules": [{"invalid": "no"}]},
+            {"kind": "GRPCRoute", "namespace": "n", "name": "g", "rules": [{"matches": [
+                {"grpcMethod": {"type": "RegularExpression", "service": "a.*"}},
+                {"grpcMethod": {"service": "helloworld.Greeter", "method": "SayHello"}}]}]}]
         }]}"#;
         let table = compile(&parse(config.as_bytes()).unwrap()).unwrap();
         let list = table.list();
@@ -132,9 +140,19 @@ mod tests {
             .collect();
         assert_eq!(
             rows,
-            ["a.example.com /y", "a.example.com /x", "b.example.com /y", "b.example.com /x", "* /"]
+            [
+                "a.example.com /y",
+                "a.example.com /x",
+                "b.example.com /y",
+                "b.example.com /x",
+                "* /",
+                "* /",
+                "* /"
+            ]
         );
         assert_eq!(list[0].conditions, ["GET", "header env=canary", "query v~\"[0-9]+\""]);
-        assert_eq!(list[4].invalid.as_deref(), Some("no"));
+        assert_eq!(list[4].conditions, ["grpc service=helloworld.Greeter", "grpc method=SayHello"]);
+        assert_eq!(list[5].conditions, ["grpc service~\"a.*\""]);
+        assert_eq!(list[6].invalid.as_deref(), Some("no"));
     }
 }

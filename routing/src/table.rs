@@ -9,6 +9,7 @@ use crate::action::headers::HeaderEdits;
 use crate::action::{Actions, Edits, response_headers};
 use crate::backend::{Backends, Share, Target};
 use crate::config::{Protocol, RouteKind};
+use crate::matching::grpc::{Call, GrpcMatch};
 use crate::matching::header::HeaderMatch;
 use crate::matching::host::{Host, HostMap};
 use crate::matching::method::Method;
@@ -122,13 +123,16 @@ pub(crate) struct Match {
 #[derive(Debug, Default)]
 pub(crate) struct Conditions {
     pub(crate) method: Option<Method>,
+    /// Of a GRPCRoute alone.
+    pub(crate) grpc: Option<Box<GrpcMatch>>,
     pub(crate) headers: Vec<HeaderMatch>,
     pub(crate) query_params: Vec<QueryMatch>,
 }
 
 impl Conditions {
-    fn hold(&self, request: &Request<'_>, query: &[u8]) -> bool {
-        self.method.is_none_or(|method| method.matches(request.method))
+    fn hold(&self, request: &Request<'_>, path: &[u8], query: &[u8]) -> bool {
+        self.grpc.as_ref().is_none_or(|grpc| Call::of(path).is_some_and(|call| grpc.matches(call)))
+            && self.method.is_none_or(|method| method.matches(request.method))
             && self.headers.iter().all(|header| header.matches(request))
             && self.query_params.iter().all(|parameter| parameter.matches(query))
     }
@@ -355,9 +359,11 @@ impl RouteTable {
         listener
             .hosts
             .matching(host)
-            .flat_map(|paths| paths.candidates(path))
+            .flat_map(|paths| paths.grpc(request).chain(paths.candidates(path)))
             .filter_map(|id| self.match_at(id))
-            .find(|candidate| candidate.conditions.hold(request, query) && candidate.expression_holds(path))
+            .find(|candidate| {
+                candidate.conditions.hold(request, path, query) && candidate.expression_holds(path)
+            })
     }
 
     pub(crate) fn match_at(&self, id: u32) -> Option<&Match> {
@@ -368,8 +374,12 @@ impl RouteTable {
     pub(crate) fn precedence<'t>(&'t self, hostname: HostnameRank, of: &Match) -> Option<Precedence<'t>> {
         let rule = self.rules.get(of.rule)?;
         let route = self.routes.get(rule.route)?;
+        let grpc = of.conditions.grpc.as_deref();
         Some(Precedence {
             hostname,
+            kind: route.id.kind,
+            service_length: grpc.map_or(0, GrpcMatch::service_length),
+            grpc_method_length: grpc.map_or(0, GrpcMatch::method_length),
             path_type: of.path.kind(),
             path_length: of.path.length(),
             method: of.conditions.method.is_some(),

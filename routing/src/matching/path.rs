@@ -4,6 +4,7 @@ use rustc_hash::FxHashMap;
 
 use super::value::{Expression, Expressions};
 use crate::config::{self, PathMatchType};
+use crate::request::Request;
 
 /// The compiled form of a `path`.
 #[derive(Clone, Debug)]
@@ -106,6 +107,8 @@ fn starts_with_two_digits(text: &str) -> bool {
 /// the config alone.
 #[derive(Debug, Default)]
 pub(crate) struct PathIndex {
+    /// Of GRPCRoutes, whatever they ask for.
+    grpc: Vec<u32>,
     exact: FxHashMap<Box<[u8]>, Vec<u32>>,
     expressions: Vec<u32>,
     prefixes: FxHashMap<Box<[u8]>, Vec<u32>>,
@@ -126,6 +129,17 @@ impl PathIndex {
                 }
             }
         }
+    }
+
+    /// Adds a match of a GRPCRoute; the same holds for them.
+    pub(crate) fn push_grpc(&mut self, id: u32) {
+        self.grpc.push(id);
+    }
+
+    /// Matches of GRPCRoutes, in order of precedence, for a gRPC request.
+    pub(crate) fn grpc(&self, request: &Request<'_>) -> impl Iterator<Item = u32> {
+        let applies = !self.grpc.is_empty() && request.is_grpc();
+        applies.then_some(&self.grpc).into_iter().flatten().copied()
     }
 
     /// Matches whose path may match, in order of precedence: exact paths, expressions, prefixes from the longest on.

@@ -29,6 +29,19 @@ impl Value {
             Value::Expression(expression) => expression.matches(bytes),
         }
     }
+
+    /// Characters for the precedence; of an expression as it is written.
+    pub(crate) fn length(&self) -> usize {
+        self.text().chars().count()
+    }
+
+    /// As it stands in the config.
+    pub(crate) fn text(&self) -> &str {
+        match self {
+            Value::Exact(value) => value,
+            Value::Expression(expression) => expression.source(),
+        }
+    }
 }
 
 /// A regular expression that must match the whole of a value.

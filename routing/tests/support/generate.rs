@@ -45,32 +45,41 @@ fn within(inner: &str, listener: Option<&str>) -> bool {
 
 fn routes() -> impl Strategy<Value = Vec<Route>> {
     let names = vec![("a", "m"), ("a", "n"), ("a-b", "m"), ("b", "a")];
-    (subsequence(names, 0..=4).prop_shuffle(), vec(route(), 4)).prop_map(|(names, routes)| {
+    let grpc = (subsequence(names.clone(), 0..=2), vec(route(RouteKind::GrpcRoute), 2));
+    let http = (subsequence(names, 0..=4).prop_shuffle(), vec(route(RouteKind::HttpRoute), 4));
+    (http, grpc).prop_map(|((names, routes), (grpc_names, grpc_routes))| {
         let named = |((namespace, name), route): ((&str, &str), Route)| Route {
             namespace: namespace.to_owned(),
             name: name.to_owned(),
             ..route
         };
-        names.into_iter().zip(routes).map(named).collect()
+        let grpc = grpc_names.into_iter().zip(grpc_routes).map(named);
+        names.into_iter().zip(routes).map(named).chain(grpc).collect()
     })
 }
 
-fn route() -> impl Strategy<Value = Route> {
+fn route(kind: RouteKind) -> impl Strategy<Value = Route> {
     let created = select(vec![None, Some("2025-01-01T00:00:00Z"), Some("2026-01-01T00:00:00Z")]);
     let hostnames = select(vec!["*.x", "*.b.x", "a.x", "a.b.x", "c.x", "x"]);
-    (created, btree_set(hostnames, 0..3), vec(rule(), 0..4)).prop_map(|(created, hostnames, rules)| Route {
-        kind: RouteKind::HttpRoute,
-        namespace: String::new(),
-        name: String::new(),
-        creation_timestamp: created.map(str::to_owned),
-        hostnames: hostnames.into_iter().map(str::to_owned).collect(),
-        rules,
-    })
+    (created, btree_set(hostnames, 0..3), vec(rule(kind), 0..4)).prop_map(
+        move |(created, hostnames, rules)| Route {
+            kind,
+            namespace: String::new(),
+            name: String::new(),
+            creation_timestamp: created.map(str::to_owned),
+            hostnames: hostnames.into_iter().map(str::to_owned).collect(),
+            rules,
+        },
+    )
 }
 
-fn rule() -> impl Strategy<Value = Rule> {
+fn rule(kind: RouteKind) -> impl Strategy<Value = Rule> {
     let invalid = prop_oneof![9 => Just(None), 1 => Just(Some("not supported".to_owned()))];
-    (vec(route_match(), 0..3), invalid, vec(backend(), 0..4)).prop_map(|(matches, invalid, backends)| Rule {
+    let route_match = match kind {
+        RouteKind::HttpRoute => http_match().boxed(),
+        RouteKind::GrpcRoute => grpc_match().boxed(),
+    };
+    (vec(route_match, 0..3), invalid, vec(backend(), 0..4)).prop_map(|(matches, invalid, backends)| Rule {
         matches,
         invalid,
         backends,
@@ -181,7 +190,26 @@ fn backend() -> impl Strategy<Value = Backend> {
     })
 }
 
-fn route_match() -> impl Strategy<Value = RouteMatch> {
+fn grpc_match() -> impl Strategy<Value = RouteMatch> {
+    let headers = vec(value_match(select(vec!["h", "H", "g"])), 0..3);
+    let text =
+        |values: Vec<&'static str>| option::of(select(values)).prop_map(|text| text.map(str::to_owned));
+    let exact = (text(vec!["a", "a.b", "x"]), text(vec!["b", "bc", "x"]))
+        .prop_map(|(service, method)| GrpcMethodMatch { kind: ValueMatchType::Exact, service, method });
+    let expressions = (text(vec!["a|a.b", "[^b]*", "(?i)A", ""]), text(vec!["b|bc", ".", ""])).prop_map(
+        |(service, method)| GrpcMethodMatch { kind: ValueMatchType::RegularExpression, service, method },
+    );
+    let filled = |text: &Option<String>| text.as_ref().is_some_and(|text| !text.is_empty());
+    let grpc = prop_oneof![2 => exact, 1 => expressions]
+        .prop_filter("either is given", move |grpc| filled(&grpc.service) || filled(&grpc.method));
+    (option::weighted(0.8, grpc), headers).prop_map(|(grpc_method, headers)| RouteMatch {
+        grpc_method,
+        headers,
+        ..RouteMatch::default()
+    })
+}
+
+fn http_match() -> impl Strategy<Value = RouteMatch> {
     let method = option::of(select(vec!["GET", "POST"])).prop_map(|method| method.map(str::to_owned));
     let headers = vec(value_match(select(vec!["h", "H", "g"])), 0..3);
     let query_params = vec(value_match(select(vec!["p", "P", "q"])), 0..3);
@@ -254,7 +282,9 @@ impl Incoming {
 pub(crate) fn incoming() -> impl Strategy<Value = Incoming> {
     let authority =
         select(vec!["a.x", "A.X:80", "a.b.x", "c.x.", "x", "d.b.x", "other", "[::1]:80", "", "a.x:b"]);
-    let path = select(vec!["/", "/a", "/a/", "/ab", "/a/b", "/a/b/c", "/a;b", "/A", "/a//b", "", "*"]);
+    let path = select(vec![
+        "/", "/a", "/a/", "/ab", "/a/b", "/a/b/c", "/a;b", "/A", "/a//b", "", "*", "/a.b/bc", "/A/b",
+    ]);
     let query = select(vec![
         "",
         "?",
@@ -267,7 +297,10 @@ pub(crate) fn incoming() -> impl Strategy<Value = Incoming> {
         "?p=1+2&q=1?2",
         "?p=1+2",
     ]);
-    let header = (select(vec!["h", "h", "g", "i"]), select(vec!["1", "2", "12", ""]));
+    let header = prop_oneof![
+        3 => (select(vec!["h", "h", "g", "i"]), select(vec!["1", "2", "12", ""])),
+        1 => (Just("content-type"), select(vec!["application/grpc", "Application/gRPC+proto", "text/html"])),
+    ];
     (
         any::<Index>(),
         select(vec!["GET", "POST", "get"]),
