@@ -8,16 +8,17 @@ use rustc_hash::FxHashMap;
 use crate::action::Actions;
 use crate::backend::{Backends, Target};
 use crate::config::{self, FilterConfig, Protocol, RouteKind, VERSION, ValueMatch, ValueMatchType};
+use crate::index::{AutomataBudget, Index};
 use crate::matching::grpc::GrpcMatch;
 use crate::matching::header::{self, HeaderMatch};
 use crate::matching::host::{HostMap, Hostname};
 use crate::matching::method::Method;
-use crate::matching::path::{PathIndex, PathMatch};
+use crate::matching::path::PathMatch;
 use crate::matching::query::QueryMatch;
 use crate::matching::value::{Expressions, Value};
 use crate::precedence::HostnameRank;
 use crate::problem::{ConfigProblem, Problems};
-use crate::table::{Attached, Conditions, Entry, Listener, Match, Route, RouteId, RouteTable, Rule};
+use crate::table::{Conditions, Entry, Listener, Match, Route, RouteId, RouteTable, Rule};
 use crate::timestamp::Timestamp;
 use crate::wire;
 
@@ -44,7 +45,11 @@ pub fn compile(config: &FilterConfig) -> Result<RouteTable, Vec<ConfigProblem>> 
     for (i, listener) in config.listeners.iter().enumerate() {
         compiler.within(format_args!("listeners[{i}]"), |compiler| compiler.listener(listener));
     }
-    if compiler.problems.is_empty() { Ok(compiler.table) } else { Err(compiler.problems.into_vec()) }
+    if !compiler.problems.is_empty() {
+        return Err(compiler.problems.into_vec());
+    }
+    compiler.table.shrink();
+    Ok(compiler.table)
 }
 
 /// The faults that [`compile`] would find in one match, with paths relative to it (`path.value`, `headers[0].name`):
@@ -68,6 +73,7 @@ struct Compiler<'c> {
     table: RouteTable,
     problems: Problems,
     expressions: Expressions,
+    automata: AutomataBudget,
     names: BTreeSet<&'c str>,
     /// For each Gateway and port its place in the table, and its listeners' protocol and hostnames.
     ports: BTreeMap<(&'c str, u16), Port<'c>>,
@@ -104,8 +110,9 @@ impl<'c> Compiler<'c> {
         let index = self.table.listeners.len();
         self.register(listener, hostname, index);
 
+        let first = self.next_match();
         let mut seen = BTreeSet::new();
-        let mut attached = Vec::with_capacity(listener.routes.len());
+        let mut hostnames: BTreeMap<Hostname<'c>, Vec<usize>> = BTreeMap::new();
         for (i, route) in listener.routes.iter().enumerate() {
             self.within(format_args!("routes[{i}]"), |compiler| {
                 if !seen.insert((route.kind, &route.namespace, &route.name)) {
@@ -115,17 +122,20 @@ impl<'c> Compiler<'c> {
                     );
                     compiler.problems.add("name", message);
                 }
-                attached.push(compiler.route(route, hostname));
+                let index = compiler.table.routes.len();
+                for hostname in compiler.route(route, hostname) {
+                    hostnames.entry(hostname).or_default().push(index);
+                }
             });
         }
-        let hosts = if self.problems.is_empty() { self.index(&attached) } else { HostMap::default() };
-        let attached = attached.into_iter().map(|(attached, _)| attached).collect();
+        let sound = self.problems.is_empty();
+        let hosts = if sound { self.index(first, hostnames) } else { HostMap::default() };
         self.table.listeners.push(Listener {
             name: listener.name.clone(),
             protocol: listener.protocol,
             port: listener.port,
             hosts,
-            attached,
+            matches: first..self.next_match(),
         });
     }
 
@@ -174,12 +184,8 @@ impl<'c> Compiler<'c> {
         }
     }
 
-    /// The route and its rules, and the hostnames under which they apply.
-    fn route(
-        &mut self,
-        route: &'c config::Route,
-        listener: Option<Hostname<'c>>,
-    ) -> (Attached, BTreeSet<Hostname<'c>>) {
+    /// Compiles the route and its rules. Returns the hostnames under which they apply.
+    fn route(&mut self, route: &'c config::Route, listener: Option<Hostname<'c>>) -> BTreeSet<Hostname<'c>> {
         self.name("namespace", &route.namespace);
         self.name("name", &route.name);
         let created = route.creation_timestamp.as_deref().and_then(|text| {
@@ -206,9 +212,11 @@ impl<'c> Compiler<'c> {
             hostnames.extend(listener);
         }
         let index = self.table.routes.len();
-        self.table
-            .routes
-            .push(Route { id: RouteId::new(route.kind, &route.namespace, &route.name), created });
+        self.table.routes.push(Route {
+            id: RouteId::new(route.kind, &route.namespace, &route.name),
+            created,
+            hostnames: hostnames.iter().map(|hostname| hostname.text()).collect(),
+        });
         let first = self.next_match();
         for (i, rule) in route.rules.iter().enumerate() {
             self.within(format_args!("rules[{i}]"), |compiler| compiler.rule(rule, route.kind, index, i));
@@ -219,8 +227,7 @@ impl<'c> Compiler<'c> {
             self.problems
                 .add("hostnames", format!("more than {MAX_PAIRS} pairs of hostname and match in all"));
         }
-        let texts = hostnames.iter().map(|hostname| hostname.text()).collect();
-        (Attached { hostnames: texts, matches }, hostnames)
+        hostnames
     }
 
     fn rule(&mut self, rule: &config::Rule, kind: RouteKind, route: usize, index: usize) {
@@ -234,18 +241,19 @@ impl<'c> Compiler<'c> {
             self.problems.add("sessionPersistence", "is not supported yet");
         }
         let id = self.table.rules.len();
+        let is_grpc = kind == RouteKind::GrpcRoute;
         for (i, route_match) in rule.matches.iter().enumerate() {
             self.within(format_args!("matches[{i}]"), |compiler| {
                 compiler.kind(kind, route_match);
                 if let Some((path, conditions)) = compiler.conditions(route_match) {
-                    compiler.table.matches.push(Match { rule: id, index: i, path, conditions });
+                    let conditions = (!conditions.is_empty()).then(|| Box::new(conditions));
+                    compiler.table.matches.push(Match { rule: id, index: i, is_grpc, path, conditions });
                 }
             });
         }
         if rule.matches.is_empty() {
-            let every_path =
-                Match { rule: id, index: 0, path: PathMatch::default(), conditions: Conditions::default() };
-            self.table.matches.push(every_path);
+            let path = PathMatch::default();
+            self.table.matches.push(Match { rule: id, index: 0, is_grpc, path, conditions: None });
         }
         let backends = rule.backends.iter().enumerate().filter_map(|(i, backend)| {
             self.within(format_args!("backends[{i}]"), |compiler| compiler.backend(backend, &rule.matches))
@@ -360,34 +368,49 @@ impl<'c> Compiler<'c> {
         Some((target, backend.weight, actions))
     }
 
-    /// Sorts the matches into the index of each hostname, in order of precedence.
-    fn index(&self, attached: &[(Attached, BTreeSet<Hostname<'c>>)]) -> HostMap<PathIndex> {
-        let table = &self.table;
-        let mut hosts: FxHashMap<Hostname<'c>, PathIndex> = FxHashMap::default();
-        // Under one hostname all matches have the same rank of hostname: it does not matter which.
-        let mut sorted: Vec<_> = attached
-            .iter()
-            .flat_map(|(attached, hostnames)| attached.matches.clone().map(move |id| (id, hostnames)))
-            .filter_map(|(id, hostnames)| {
-                let found = table.match_at(id)?;
-                Some((table.precedence(HostnameRank::default(), found)?, id, &found.path, hostnames))
-            })
-            .collect();
-        sorted.sort_unstable_by(|a, b| a.0.cmp(&b.0));
-        for (precedence, id, path, hostnames) in sorted {
-            for hostname in hostnames {
-                let index = hosts.entry(*hostname).or_default();
-                match precedence.kind {
-                    RouteKind::HttpRoute => index.push(path, id),
-                    RouteKind::GrpcRoute => index.push_grpc(id),
-                }
+    /// Puts the listener's matches, from `first` on, in order of precedence, and makes the index of each of its
+    /// hostnames.
+    fn index(&mut self, first: u32, hostnames: BTreeMap<Hostname<'c>, Vec<usize>>) -> HostMap<u32> {
+        self.sort_matches(first);
+        let mut of_routes: FxHashMap<usize, Vec<u32>> = FxHashMap::default();
+        for id in first..self.next_match() {
+            let rule = self.table.match_at(id).and_then(|found| self.table.rules.get(found.rule));
+            if let Some(rule) = rule {
+                of_routes.entry(rule.route).or_default().push(id);
             }
         }
-        let mut map = HostMap::default();
-        for (hostname, paths) in hosts {
-            map.insert(hostname, paths);
+        let mut hosts = HostMap::default();
+        let mut places: FxHashMap<Vec<usize>, u32> = FxHashMap::default();
+        for (hostname, routes) in hostnames {
+            let place = match places.get(&routes) {
+                Some(place) => *place,
+                None => {
+                    let ids = routes.iter().filter_map(|route| of_routes.get(route)).flatten();
+                    let mut ids: Vec<u32> = ids.copied().collect();
+                    ids.sort_unstable();
+                    let place = u32::try_from(self.table.indexes.len()).unwrap_or(u32::MAX);
+                    self.table.indexes.push(Index::new(&ids, &self.table.matches, &mut self.automata));
+                    places.insert(routes, place);
+                    place
+                }
+            };
+            hosts.insert(hostname, place);
         }
-        map
+        hosts
+    }
+
+    fn sort_matches(&mut self, first: u32) {
+        // Under one hostname all matches have the same rank of hostname: it does not matter which.
+        let key = |id| self.table.precedence(HostnameRank::default(), self.table.match_at(id)?);
+        let mut sorted: Vec<_> = (first..self.next_match()).filter_map(|id| Some((key(id)?, id))).collect();
+        sorted.sort_unstable_by(|a, b| a.0.cmp(&b.0));
+        let sorted: Vec<u32> = sorted.into_iter().map(|(_, id)| id).collect();
+        let start = usize::try_from(first).unwrap_or(usize::MAX).min(self.table.matches.len());
+        let mut unsorted: Vec<_> = self.table.matches.drain(start..).map(Some).collect();
+        let taken = sorted
+            .into_iter()
+            .filter_map(|id| unsorted.get_mut(usize::try_from(id.checked_sub(first)?).ok()?)?.take());
+        self.table.matches.extend(taken);
     }
 
     fn next_match(&self) -> u32 {

@@ -15,7 +15,7 @@ use crate::matching::query;
 use crate::matching::value::Value;
 use crate::precedence::{Criterion, Precedence};
 use crate::request::Request;
-use crate::table::{Attached, Cause, Decision, Listener, Match, RouteId, RouteTable, Rule};
+use crate::table::{Cause, Decision, Listener, Match, Route, RouteId, RouteTable, Rule};
 
 /// The decision about one request, and the reasons for it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -234,12 +234,12 @@ impl RouteTable {
         request: &Request<'_>,
     ) -> (Vec<Contender<'t>>, Vec<(Contender<'t>, String)>) {
         let (mut met, mut unmet) = (Vec::new(), Vec::new());
-        for attached in &listener.attached {
-            let hostname = attached.best_hostname(host);
-            for id in attached.matches.clone() {
-                let Some(contender) = self.contender(id, hostname) else { continue };
+        for of in listener.matches.clone().filter_map(|id| self.match_at(id)) {
+            let Some(route) = self.route_of(of) else { continue };
+            let hostname = route.best_hostname(host);
+            if let Some(contender) = self.contender(of, hostname) {
                 let obstacle = match hostname {
-                    None => Some(attached.hostname_obstacle()),
+                    None => Some(route.hostname_obstacle()),
                     Some(_) if contender.route.kind == RouteKind::GrpcRoute => {
                         grpc_obstacle(contender.of, request)
                             .or_else(|| header_obstacle(contender.of, request))
@@ -257,8 +257,7 @@ impl RouteTable {
         (met, unmet)
     }
 
-    fn contender<'t>(&'t self, id: u32, hostname: Option<Hostname<'t>>) -> Option<Contender<'t>> {
-        let of = self.match_at(id)?;
+    fn contender<'t>(&'t self, of: &'t Match, hostname: Option<Hostname<'t>>) -> Option<Contender<'t>> {
         let rule = self.rules.get(of.rule)?;
         let route = &self.routes.get(rule.route)?.id;
         let hostname = hostname.unwrap_or(Hostname::Any);
@@ -296,7 +295,7 @@ impl Contender<'_> {
             Called::Service => grpc.service.as_ref().map(|value| value.text().to_owned()),
             Called::Method => grpc.method.as_ref().map(|value| value.text().to_owned()),
         };
-        let wanted = self.of.conditions.grpc.as_deref().and_then(wanted);
+        let wanted = self.of.grpc().and_then(wanted);
         wanted.map_or("any".to_owned(), |text| format!("\"{text}\""))
     }
 
@@ -339,7 +338,7 @@ impl Contender<'_> {
             Criterion::Method => {
                 format!(
                     "method {} over any method",
-                    self.of.conditions.method.map_or("", |method| method.name())
+                    self.of.conditions().method.map_or("", |method| method.name())
                 )
             }
             Criterion::Headers => format!("more headers ({} over {})", ours.headers, theirs.headers),
@@ -361,14 +360,7 @@ impl Contender<'_> {
     }
 }
 
-impl Attached {
-    pub(crate) fn hostnames(&self) -> impl Iterator<Item = Hostname<'_>> {
-        self.hostnames.iter().filter_map(|text| match text {
-            None => Some(Hostname::Any),
-            Some(text) => Hostname::parse(text).ok(),
-        })
-    }
-
+impl Route {
     fn best_hostname(&self, host: &Host) -> Option<Hostname<'_>> {
         let matching = self.hostnames().filter(|hostname| hostname.matches(host));
         matching.max_by_key(|hostname| {
@@ -391,13 +383,13 @@ fn obstacle(of: &Match, request: &Request<'_>) -> Option<String> {
     if !of.path.matches(path) {
         return Some(format!("{:?} \"{}\" does not match", of.path.kind(), of.path.value()));
     }
-    if let Some(method) = of.conditions.method
+    if let Some(method) = of.conditions().method
         && !method.matches(request.method)
     {
         return Some(format!("method is not {}", method.name()));
     }
     header_obstacle(of, request).or_else(|| {
-        of.conditions.query_params.iter().find(|parameter| !parameter.matches(query)).map(|condition| {
+        of.conditions().query_params.iter().find(|parameter| !parameter.matches(query)).map(|condition| {
             let found = query::first_value(&condition.name, query);
             difference("query parameter", &condition.name, found.as_deref(), &condition.value)
         })
@@ -405,7 +397,7 @@ fn obstacle(of: &Match, request: &Request<'_>) -> Option<String> {
 }
 
 fn header_obstacle(of: &Match, request: &Request<'_>) -> Option<String> {
-    let condition = of.conditions.headers.iter().find(|header| !header.matches(request))?;
+    let condition = of.conditions().headers.iter().find(|header| !header.matches(request))?;
     let found = header::value_of(&condition.name, request);
     Some(difference("header", &condition.name, found.as_deref(), &condition.value))
 }
@@ -415,7 +407,7 @@ fn grpc_obstacle(of: &Match, request: &Request<'_>) -> Option<String> {
     if !request.is_grpc() {
         return Some("not a gRPC request: its content-type does not begin with application/grpc".to_owned());
     }
-    let wanted = of.conditions.grpc.as_deref()?;
+    let wanted = of.grpc()?;
     let (path, _) = request.path_and_query();
     let Some(call) = Call::of(path) else {
         let path = String::from_utf8_lossy(path);

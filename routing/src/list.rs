@@ -9,7 +9,7 @@ use crate::explain::{ExplainedBackend, ExplainedRoute, explain_backends};
 use crate::matching::host::Hostname;
 use crate::matching::value::Value;
 use crate::precedence::Precedence;
-use crate::table::{Listener, Match, RouteTable};
+use crate::table::{Listener, Match, Route, RouteTable};
 
 /// One match under one hostname.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -55,13 +55,10 @@ impl RouteTable {
 
     fn list_listener(&self, listener: &Listener) -> Vec<Listed> {
         let mut matches: Vec<(Precedence<'_>, Hostname<'_>, &Match)> = Vec::new();
-        for attached in &listener.attached {
-            for hostname in attached.hostnames() {
-                for id in attached.matches.clone() {
-                    let Some(of) = self.match_at(id) else { continue };
-                    let Some(precedence) = self.precedence(hostname.rank(), of) else { continue };
-                    matches.push((precedence, hostname, of));
-                }
+        for of in listener.matches.clone().filter_map(|id| self.match_at(id)) {
+            for hostname in self.route_of(of).into_iter().flat_map(Route::hostnames) {
+                let Some(precedence) = self.precedence(hostname.rank(), of) else { continue };
+                matches.push((precedence, hostname, of));
             }
         }
         matches.sort_unstable_by_key(|(precedence, hostname, _)| (*precedence, *hostname));
@@ -76,18 +73,16 @@ impl RouteTable {
 
     fn listed(&self, listener: &Listener, hostname: Hostname<'_>, of: &Match) -> Option<Listed> {
         let rule = self.rules.get(of.rule)?;
-        let mut conditions = Vec::new();
-        conditions.extend(of.conditions.method.map(|method| method.name().to_owned()));
-        if let Some(grpc) = of.conditions.grpc.as_deref() {
+        let (wanted, mut conditions) = (of.conditions(), Vec::new());
+        conditions.extend(wanted.method.map(|method| method.name().to_owned()));
+        if let Some(grpc) = of.grpc() {
             conditions.extend(grpc.service.iter().map(|value| condition("grpc", "service", value)));
             conditions.extend(grpc.method.iter().map(|value| condition("grpc", "method", value)));
         }
-        conditions.extend(
-            of.conditions.headers.iter().map(|header| condition("header", &header.name, &header.value)),
-        );
-        conditions.extend(
-            of.conditions.query_params.iter().map(|query| condition("query", &query.name, &query.value)),
-        );
+        conditions
+            .extend(wanted.headers.iter().map(|header| condition("header", &header.name, &header.value)));
+        conditions
+            .extend(wanted.query_params.iter().map(|query| condition("query", &query.name, &query.value)));
         Some(Listed {
             listener: listener.name.clone(),
             hostname: hostname.text(),

@@ -16,7 +16,7 @@ use gatewasm_routing::{
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::select;
-use support::generate::{Incoming, config, config_with_filters, incoming};
+use support::generate::{Incoming, config, config_with_filters, crowded_config, incoming};
 use support::reference::{self, Answer};
 
 fn table(config: &FilterConfig) -> RouteTable {
@@ -166,6 +166,25 @@ proptest! {
         let mut sorted = [c, a, b];
         sorted.sort();
         prop_assert!(sorted.is_sorted());
+    }
+}
+
+proptest! {
+    // Dozens of expressions are compiled for each.
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn a_crowd_on_one_hostname_is_told_apart(config in crowded_config(), requests in vec(incoming(), 16..32)) {
+        let table = table(&config);
+        for incoming in requests {
+            let entry = "infra/a:80";
+            let expected = incoming.with(|request| reference::decide(&config, entry, request, incoming.random));
+            prop_assert_eq!(decide(&table, entry, &incoming), expected, "{:?}", incoming);
+            incoming.with(|request| {
+                let decided = table.decide(entry.as_bytes(), request, incoming.random);
+                agree(&table.explain(entry.as_bytes(), request), decided)
+            })?;
+        }
     }
 }
 

@@ -64,6 +64,16 @@ impl GrpcMatch {
         meets(&self.service, call.service) && meets(&self.method, call.method)
     }
 
+    /// As an expression that, of all paths that call something, matches those that it matches.
+    pub(crate) fn as_expression(&self) -> String {
+        let part = |wanted: &Option<Value>| match wanted {
+            None => "[^/]*".to_owned(),
+            Some(Value::Exact(text)) => regex_syntax::escape(text),
+            Some(Value::Expression(expression)) => format!("(?:{})", expression.source()),
+        };
+        format!("/{}/{}", part(&self.service), part(&self.method))
+    }
+
     /// Characters of the service for the precedence; 0 for every service.
     pub(crate) fn service_length(&self) -> usize {
         self.service.as_ref().map_or(0, Value::length)

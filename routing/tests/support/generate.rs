@@ -35,6 +35,86 @@ fn listeners(gateway: &'static str, port: u16, protocol: Protocol) -> impl Strat
     })
 }
 
+/// Configs of so many matches on one hostname that the index has to tell them apart by more than their paths.
+pub(crate) fn crowded_config() -> impl Strategy<Value = FilterConfig> {
+    let route = |kind, route_match: BoxedStrategy<RouteMatch>| {
+        let rule = (vec(route_match, 1..4), backend()).prop_map(|(matches, backend)| Rule {
+            matches,
+            backends: vec![backend],
+            ..Rule::default()
+        });
+        let hostnames = select(vec![vec![], vec![], vec!["*.x"], vec!["a.x", "c.x"]]);
+        (vec(rule, 0..24), hostnames).prop_map(move |(rules, hostnames)| Route {
+            kind,
+            namespace: "n".to_owned(),
+            name: String::new(),
+            creation_timestamp: None,
+            hostnames: hostnames.into_iter().map(str::to_owned).collect(),
+            rules,
+        })
+    };
+    let http = route(RouteKind::HttpRoute, crowded_match().boxed());
+    let grpc = route(RouteKind::GrpcRoute, crowded_grpc_match().boxed());
+    (vec(http, 0..3), vec(grpc, 0..3)).prop_map(|(http, grpc)| {
+        let named = |(i, route): (usize, Route)| Route { name: format!("r{i}"), ..route };
+        let listener = Listener {
+            name: "infra/a/http".to_owned(),
+            gateway: "infra/a".to_owned(),
+            port: 80,
+            protocol: Protocol::Http,
+            hostname: None,
+            routes: http.into_iter().chain(grpc).enumerate().map(named).collect(),
+        };
+        FilterConfig { listeners: vec![listener], ..FilterConfig::default() }
+    })
+}
+
+/// A few paths, each with many headers and query parameters, or many expressions.
+fn crowded_match() -> impl Strategy<Value = RouteMatch> {
+    let literals =
+        [(PathMatchType::PathPrefix, "/"), (PathMatchType::PathPrefix, "/a"), (PathMatchType::Exact, "/a")];
+    let literal =
+        select(literals.to_vec()).prop_map(|(kind, value)| PathMatch { kind, value: value.to_owned() });
+    let expression =
+        expression().prop_map(|value| PathMatch { kind: PathMatchType::RegularExpression, value });
+    let header = value_match(select(vec!["h", "g", "i", "host"]));
+    let query = value_match(select(vec!["p", "q", "P"]));
+    let method = option::weighted(0.2, Just("GET".to_owned()));
+    (prop_oneof![literal, expression], method, vec(header, 0..3), vec(query, 0..2)).prop_map(
+        |(path, method, headers, query_params)| RouteMatch {
+            path: Some(path),
+            method,
+            headers,
+            query_params,
+            ..RouteMatch::default()
+        },
+    )
+}
+
+fn crowded_grpc_match() -> impl Strategy<Value = RouteMatch> {
+    let header = value_match(select(vec!["h", "g", "i"]));
+    let part = || option::of(select(vec!["a", "a.b", "b", "a|b", "[^b]+", "(?i)A", ".*b", "..?"]));
+    let expressions = (part(), part()).prop_map(|(service, method)| GrpcMethodMatch {
+        kind: ValueMatchType::RegularExpression,
+        service: service.map(str::to_owned),
+        method: method.map(str::to_owned),
+    });
+    let grpc = prop_oneof![1 => exact_call(), 2 => expressions]
+        .prop_filter("either is given", |grpc| grpc.service.is_some() || grpc.method.is_some());
+    (option::weighted(0.9, grpc), vec(header, 0..3)).prop_map(|(grpc_method, headers)| RouteMatch {
+        grpc_method,
+        headers,
+        ..RouteMatch::default()
+    })
+}
+
+/// Some dozens, with and without a literal that they begin with.
+fn expression() -> impl Strategy<Value = String> {
+    let head = select(vec!["/a", "/a/", "/ab", "/[^/]+", "/(?i)A", ".*", "/.", ""]);
+    let tail = select(vec!["", "/b", "/.*", ".*", "(/[^/]+)*", "|/b", "b?"]);
+    (head, tail).prop_map(|(head, tail)| format!("{head}{tail}"))
+}
+
 /// Whether a route's hostname may stand in a listener with that one.
 fn within(inner: &str, listener: Option<&str>) -> bool {
     listener.is_none_or(|listener| match listener.strip_prefix('*') {
@@ -194,18 +274,26 @@ fn grpc_match() -> impl Strategy<Value = RouteMatch> {
     let headers = vec(value_match(select(vec!["h", "H", "g"])), 0..3);
     let text =
         |values: Vec<&'static str>| option::of(select(values)).prop_map(|text| text.map(str::to_owned));
-    let exact = (text(vec!["a", "a.b", "x"]), text(vec!["b", "bc", "x"]))
-        .prop_map(|(service, method)| GrpcMethodMatch { kind: ValueMatchType::Exact, service, method });
     let expressions = (text(vec!["a|a.b", "[^b]*", "(?i)A", ""]), text(vec!["b|bc", ".", ""])).prop_map(
         |(service, method)| GrpcMethodMatch { kind: ValueMatchType::RegularExpression, service, method },
     );
     let filled = |text: &Option<String>| text.as_ref().is_some_and(|text| !text.is_empty());
-    let grpc = prop_oneof![2 => exact, 1 => expressions]
+    let grpc = prop_oneof![2 => exact_call(), 1 => expressions]
         .prop_filter("either is given", move |grpc| filled(&grpc.service) || filled(&grpc.method));
     (option::weighted(0.8, grpc), headers).prop_map(|(grpc_method, headers)| RouteMatch {
         grpc_method,
         headers,
         ..RouteMatch::default()
+    })
+}
+
+fn exact_call() -> impl Strategy<Value = GrpcMethodMatch> {
+    let text =
+        |values: Vec<&'static str>| option::of(select(values)).prop_map(|text| text.map(str::to_owned));
+    (text(vec!["a", "a.b", "x"]), text(vec!["b", "bc", "x"])).prop_map(|(service, method)| GrpcMethodMatch {
+        kind: ValueMatchType::Exact,
+        service,
+        method,
     })
 }
 
@@ -237,7 +325,7 @@ fn path_match() -> impl Strategy<Value = PathMatch> {
 
 fn value_match(name: impl Strategy<Value = &'static str>) -> impl Strategy<Value = ValueMatch> {
     let value = prop_oneof![
-        select(vec!["1", "2", "1,2", "1 2", ""]).prop_map(|value| (ValueMatchType::Exact, value)),
+        select(vec!["1", "2", "1,2", "1 2", "", "a.x"]).prop_map(|value| (ValueMatchType::Exact, value)),
         select(vec!["1|12", ".", ".*"]).prop_map(|value| (ValueMatchType::RegularExpression, value)),
     ];
     (name, value).prop_map(|(name, (kind, value))| ValueMatch {

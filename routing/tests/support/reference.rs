@@ -2,14 +2,16 @@
 //! written. It shares nothing with the crate but the types of the config and the request.
 
 use std::borrow::Cow;
+use std::cell::RefCell;
 use std::cmp::Reverse;
+use std::collections::HashMap;
 
 use gatewasm_routing::config::{
     FilterConfig, GrpcMethodMatch, Listener, PathMatchType, Protocol, Route, RouteKind, RouteMatch,
     ValueMatch, ValueMatchType,
 };
 use gatewasm_routing::{Request, wire};
-use regex::bytes::RegexBuilder;
+use regex::bytes::{Regex, RegexBuilder};
 
 /// The answer to a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -127,6 +129,9 @@ fn meets(one: &RouteMatch, request: &Request<'_>, path: &str, query: &str) -> bo
         && grpc_meets
         && counting(&one.headers, str::to_lowercase).iter().all(|wanted| {
             let name = wanted.name.to_lowercase();
+            if name == "host" {
+                return value_meets(wanted, request.authority);
+            }
             let values: Vec<_> =
                 request.headers.iter().filter(|(n, _)| *n == name.as_bytes()).map(|(_, v)| *v).collect();
             !values.is_empty() && value_meets(wanted, &values.join(&b','))
@@ -177,7 +182,13 @@ fn value_meets(wanted: &ValueMatch, value: &[u8]) -> bool {
 }
 
 fn whole(expression: &str, value: &[u8]) -> bool {
-    RegexBuilder::new(&format!("^(?:{expression})$")).unicode(false).build().unwrap().is_match(value)
+    thread_local! {
+        static COMPILED: RefCell<HashMap<String, Regex>> = RefCell::default();
+    }
+    COMPILED.with_borrow_mut(|compiled| {
+        let build = || RegexBuilder::new(&format!("^(?:{expression})$")).unicode(false).build().unwrap();
+        compiled.entry(expression.to_owned()).or_insert_with(build).is_match(value)
+    })
 }
 
 /// Lesser is stronger.
