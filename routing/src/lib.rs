@@ -31,6 +31,7 @@ mod backend;
 mod compile;
 pub mod config;
 mod explain;
+mod index;
 mod list;
 mod matching;
 mod parse;

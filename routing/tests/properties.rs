@@ -7,7 +7,7 @@ mod support;
 
 use std::cmp::Ordering;
 
-use gatewasm_routing::config::{FilterConfig, PathMatchType};
+use gatewasm_routing::config::{FilterConfig, PathMatchType, RouteKind};
 use gatewasm_routing::precedence::{HostnameRank, Precedence};
 use gatewasm_routing::timestamp::Timestamp;
 use gatewasm_routing::{
@@ -16,7 +16,7 @@ use gatewasm_routing::{
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::select;
-use support::generate::{Incoming, config, config_with_filters, incoming};
+use support::generate::{Incoming, config, config_with_filters, crowded_config, incoming};
 use support::reference::{self, Answer};
 
 fn table(config: &FilterConfig) -> RouteTable {
@@ -34,7 +34,7 @@ fn answer(decision: Decision<'_>) -> Answer {
         Decision::Respond { status, matched, .. } => (Err(status), matched),
     };
     let matched = matched.map(|matched| {
-        let route = format!("{}/{}", matched.route.namespace, matched.route.name);
+        let route = matched.route.label.clone();
         (matched.listener.to_owned(), route, matched.rule, matched.match_index)
     });
     Answer { outcome, matched }
@@ -139,15 +139,19 @@ proptest! {
 
     #[test]
     fn any_text_can_be_a_value(text in ".{0,64}", name in ".{0,8}") {
-        use gatewasm_routing::config::{PathMatch, RouteMatch, ValueMatch, ValueMatchType};
+        use gatewasm_routing::config::{GrpcMethodMatch, PathMatch, RouteMatch, ValueMatch, ValueMatchType};
         for kind in [PathMatchType::Exact, PathMatchType::PathPrefix, PathMatchType::RegularExpression] {
             let value = ValueMatch { kind: ValueMatchType::RegularExpression, name: name.clone(), value: text.clone() };
             let _ = gatewasm_routing::check_match(&RouteMatch {
                 path: Some(PathMatch { kind, value: text.clone() }),
+                grpc_method: Some(GrpcMethodMatch {
+                    kind: ValueMatchType::Exact,
+                    service: Some(text.clone()),
+                    method: Some(name.clone()),
+                }),
                 headers: vec![value.clone()],
                 query_params: vec![value],
                 method: Some(text.clone()),
-                ..RouteMatch::default()
             });
         }
     }
@@ -165,6 +169,25 @@ proptest! {
     }
 }
 
+proptest! {
+    // Dozens of expressions are compiled for each.
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn a_crowd_on_one_hostname_is_told_apart(config in crowded_config(), requests in vec(incoming(), 16..32)) {
+        let table = table(&config);
+        for incoming in requests {
+            let entry = "infra/a:80";
+            let expected = incoming.with(|request| reference::decide(&config, entry, request, incoming.random));
+            prop_assert_eq!(decide(&table, entry, &incoming), expected, "{:?}", incoming);
+            incoming.with(|request| {
+                let decided = table.decide(entry.as_bytes(), request, incoming.random);
+                agree(&table.explain(entry.as_bytes(), request), decided)
+            })?;
+        }
+    }
+}
+
 /// The explanation names the same listener, route, rule and match, and its decision is the one, or one of those that
 /// the weights allow.
 fn agree(explained: &Explanation, decision: Decision<'_>) -> Result<(), TestCaseError> {
@@ -174,7 +197,7 @@ fn agree(explained: &Explanation, decision: Decision<'_>) -> Result<(), TestCase
         _ => None,
     };
     let decided = &answer(decision);
-    let route = explained.route.as_ref().map(|route| format!("{}/{}", route.namespace, route.name));
+    let route = explained.route.as_ref().map(ToString::to_string);
     let matched = decided.matched.clone();
     prop_assert_eq!(&route, &matched.as_ref().map(|(_, route, ..)| route.clone()));
     prop_assert_eq!(explained.rule, matched.as_ref().map(|(.., rule, _)| *rule));
@@ -247,10 +270,12 @@ fn precedence() -> impl Strategy<Value = Precedence<'static>> {
     let created = select(vec![None, Some("2025-01-01T00:00:00Z"), Some("2026-01-01T00:00:00Z")]);
     let created = created.prop_map(|text| text.and_then(Timestamp::parse));
     let counts = (0..2_usize, 0..2_usize, 0..2_usize, 0..2_usize, 0..2_usize);
+    let grpc = (select(vec![RouteKind::HttpRoute, RouteKind::GrpcRoute]), 0..2_usize, 0..2_usize);
     let places = (0..2_usize, 0..2_usize);
-    (counts, path_type, any::<bool>(), created, select(vec!["a/x", "a-b/x"]), places).prop_map(
+    (counts, grpc, path_type, any::<bool>(), created, select(vec!["a/x", "a-b/x"]), places).prop_map(
         |(
             (non_wildcard, any, path_length, headers, query_params),
+            (kind, service_length, grpc_method_length),
             path_type,
             method,
             created,
@@ -260,6 +285,9 @@ fn precedence() -> impl Strategy<Value = Precedence<'static>> {
             let hostname = HostnameRank { non_wildcard, any };
             Precedence {
                 hostname,
+                kind,
+                service_length,
+                grpc_method_length,
                 path_type,
                 path_length,
                 method,
