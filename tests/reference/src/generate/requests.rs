@@ -255,12 +255,13 @@ fn mutate(random: &mut Random, words: &Words, options: Options, draft: &mut Draf
 
 /// The same host, written otherwise.
 fn respelled(random: &mut Random, host: &str) -> String {
+    let whole = !host.ends_with('.');
     match random.below(6) {
         0 => host.to_ascii_uppercase(),
         1 => format!("{host}:80"),
         2 => format!("{host}:12345"),
-        3 => format!("{host}."),
-        4 => format!("{host}.:8080"),
+        3 if whole => format!("{host}."),
+        4 if whole => format!("{host}.:8080"),
         _ => format!("x.{host}"),
     }
 }
