@@ -8,10 +8,10 @@ use hyper::header::{HeaderName, HeaderValue};
 use serde::Serialize;
 
 use super::FINE;
-use super::entry;
 use super::inputs::{Backends, Inputs};
 use super::normal_path::normalise;
 use super::output::{Output, table};
+use crate::entry;
 
 /// Arguments of `gatewasm explain`.
 #[derive(Debug, clap::Args)]
