@@ -19,7 +19,9 @@ macro_rules! files {
 /// Every file of the table with its text.
 pub const FILES: &[(&str, &str)] = files! {
     "backends.yaml"
+    "conformance-backends.yaml"
     "conformance-filters.yaml"
+    "conformance-listeners.yaml"
     "conformance.yaml"
     "filters.yaml"
     "headers.yaml"
@@ -30,6 +32,7 @@ pub const FILES: &[(&str, &str)] = files! {
     "paths.yaml"
     "precedence-pairs.yaml"
     "precedence.yaml"
+    "prefixes.yaml"
     "query-params.yaml"
     "ties.yaml"
 };
