@@ -3,7 +3,7 @@
 //! Two cases are worth a word: the same hostname, and a name within somebody else's wildcard. Routes without hostnames
 //! are meant for what nobody claims, and within a namespace hostnames may lie as its owner likes.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use gatewasm_routing::config::{Route, RouteKind};
 use gatewasm_routing::timestamp::Timestamp;
@@ -45,12 +45,12 @@ fn seniority(route: &Route) -> (bool, Option<Timestamp>, String) {
     (created.is_none(), created, format!("{}/{}", route.namespace, route.name))
 }
 
-/// Each route of another namespace than the first one that has the hostname.
+/// The first route of each namespace other than that of the first route that has the hostname.
 fn the_same(lint: &Lint<'_>, claims: &Claims<'_>, problems: &mut Vec<Problem>) {
     for ((_, hostname), its) in claims {
-        let Some((first, others)) = its.split_first() else { continue };
-        let first = first.at.route.1;
-        for claim in others.iter().filter(|claim| claim.at.route.1.namespace != first.namespace) {
+        let Some(first) = its.first().map(|claim| claim.at.route.1) else { continue };
+        let mut seen = BTreeSet::from([&first.namespace]);
+        for claim in its.iter().filter(|claim| seen.insert(&claim.at.route.1.namespace)) {
             let message = format!(
                 "\"{hostname}\" is a hostname of {} too, in another namespace. Each request goes to the more specific \
                  match, and of equal matches that of {} wins. Leave the host to one namespace, or keep to different \
@@ -137,7 +137,9 @@ mod tests {
               host to one namespace, or keep to different paths."
             ]
         );
-        assert_eq!(of(&[("a/y", r#""a.test""#), ("a/x", r#""a.test""#)]), [""; 0]);
+        let (a, b) = (r#""a.test""#, r#""a.test""#);
+        assert_eq!(of(&[("a/x", a), ("b/y", b), ("b/z", b), ("c/y", b)]).len(), 2);
+        assert_eq!(of(&[("a/y", a), ("a/x", a)]), [""; 0]);
         assert_eq!(of(&[("a/y", r#""a.test""#), ("b/x", "")]), [""; 0]);
     }
 

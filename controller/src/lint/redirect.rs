@@ -100,10 +100,9 @@ fn samples(at: Attached<'_>, of: &RouteMatch) -> Vec<Sample> {
 
 /// A host for each hostname of the route.
 fn hosts(at: Attached<'_>) -> Vec<String> {
-    let of_listener = at.listener.1.hostname.iter();
     let own = &at.route.1.hostnames;
-    let mut hosts: Vec<_> =
-        if own.is_empty() { of_listener.cloned().collect() } else { own.iter().cloned().collect() };
+    let mut hosts =
+        if own.is_empty() { at.listener.1.hostname.iter().cloned().collect() } else { own.clone() };
     if hosts.is_empty() {
         hosts.push("*.example.com".to_owned());
     }

@@ -49,8 +49,7 @@ pub(super) fn find(lint: &Lint<'_>, problems: &mut Vec<Problem>) {
             };
             let Some(winner) = route(by) else { continue };
             let mut message = format!("The rule never takes a request: {}.", of(first).because(winner, by));
-            let distinct = winners.values().flatten().filter(|other| **other != by).count();
-            if distinct > 0 && winners.len() > 1 {
+            if winners.len() > 1 {
                 message += " Its other matches never win either.";
             }
             message += " Remove one of the two, or give them different matches.";
