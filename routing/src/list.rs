@@ -99,7 +99,10 @@ impl RouteTable {
     }
 }
 
+/// No two conditions that differ are written alike: a name that could be taken for more than a name is quoted.
 fn condition(what: &str, name: &str, value: &Value) -> String {
+    let quoted = name.contains(['=', '~', '"']).then(|| format!("{name:?}"));
+    let name = quoted.as_deref().unwrap_or(name);
     match value {
         Value::Exact(value) => format!("{what} {name}={value}"),
         Value::Expression(expression) => format!("{what} {name}~{:?}", expression.source()),

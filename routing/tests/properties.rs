@@ -6,6 +6,7 @@
 mod support;
 
 use std::cmp::Ordering;
+use std::collections::BTreeSet;
 
 use gatewasm_routing::config::{FilterConfig, PathMatchType, RouteKind};
 use gatewasm_routing::precedence::{HostnameRank, Precedence};
@@ -372,4 +373,38 @@ fn precedence() -> impl Strategy<Value = Precedence<'static>> {
             }
         },
     )
+}
+
+proptest! {
+    /// The alphabet is small, so that many matches are shadowed and the requests meet them.
+    #[test]
+    fn what_is_shadowed_never_wins(config in config(), requests in vec(incoming(), 1..64)) {
+        let table = table(&config);
+        let shadowed: BTreeSet<_> = table
+            .shadowed()
+            .into_iter()
+            .map(|it| (it.listener, format!("{}/{}", it.of.namespace, it.of.name), it.of.rule, it.of.match_index))
+            .collect();
+        for incoming in requests {
+            let matched = decide(&table, &incoming.entry(&config), &incoming).matched;
+            prop_assert!(!matched.as_ref().is_some_and(|it| shadowed.contains(it)), "{:?} {:?}", matched, incoming);
+        }
+    }
+
+    /// A rule that stands twice in a route is found, whatever else there is.
+    #[test]
+    fn a_rule_that_stands_twice_is_shadowed(config in config(), pick in any::<prop::sample::Index>()) {
+        let mut config = config;
+        let mut routes: Vec<_> = config.listeners.iter_mut().flat_map(|listener| &mut listener.routes).collect();
+        routes.retain(|route| !route.rules.is_empty());
+        prop_assume!(!routes.is_empty());
+        let at = pick.index(routes.len());
+        let route = &mut *routes[at];
+        route.rules.push(route.rules[0].clone());
+        let (name, last) = ((route.namespace.clone(), route.name.clone()), route.rules.len() - 1);
+        let count = route.rules[0].matches.len().max(1);
+        let shadowed = table(&config).shadowed();
+        let found = shadowed.iter().filter(|it| (&it.of.namespace, &it.of.name) == (&name.0, &name.1) && it.of.rule == last);
+        prop_assert!(found.count() >= count, "{:?}", shadowed);
+    }
 }
