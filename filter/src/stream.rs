@@ -84,13 +84,18 @@ fn route(plugin: &Plugin, context: u32) -> Result<Next, Failed> {
         return Ok(probe(plugin));
     }
     match plugin.table.decide(entry, &request, plugin::with_vm(|vm| vm.random.next())) {
-        Decision::Forward { cluster, matched, edits } => {
+        Decision::Forward { cluster, policy, matched, edits } => {
             keep_for_answer(context, edits.response_headers);
             change(&edits).map_err(|_| "gatewasm_request_not_changed")?;
             // After everything that a route may say: the cluster is never a route's own choice of header.
             Headers::Request
                 .replace(wire::CLUSTER, cluster.as_bytes())
                 .map_err(|_| "gatewasm_header_not_set")?;
+            if let Some(policy) = policy {
+                Headers::Request
+                    .replace(wire::POLICY, policy.as_bytes())
+                    .map_err(|_| "gatewasm_header_not_set")?;
+            }
             if plugin.table.access_log() {
                 leave_for_access_log(Some(matched.listener), Some(&matched));
             }

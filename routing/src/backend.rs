@@ -19,6 +19,7 @@ pub(crate) struct Share {
     pub(crate) weight: u32,
     /// What is done to the requests of this share alone.
     pub(crate) actions: Option<Box<Actions>>,
+    pub(crate) policy: Option<String>,
 }
 
 /// Where a share goes.
@@ -40,10 +41,16 @@ impl Backends {
             .into_iter()
             .map(|(target, weight, actions)| {
                 total = total.saturating_add(weight.into());
-                Share { end: total, target, weight, actions }
+                Share { end: total, target, weight, actions, policy: None }
             })
             .collect();
         Self { shares, total }
+    }
+
+    pub(crate) fn take_policies(&mut self, rule: &crate::config::Rule) {
+        for (share, backend) in self.shares.iter_mut().zip(&rule.backends) {
+            share.policy.clone_from(&backend.policy);
+        }
     }
 
     /// The backend for one request; `None` without any, or with all weights 0.

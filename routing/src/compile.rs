@@ -228,9 +228,6 @@ impl<'c> Compiler<'c> {
         if let Some(name) = &rule.name {
             self.name("name", name);
         }
-        if let Some(policy) = &rule.policy {
-            self.problems.add("policy", format!("{policy:?}: policies are not supported yet"));
-        }
         if rule.session_persistence.is_some() {
             self.problems.add("sessionPersistence", "is not supported yet");
         }
@@ -250,9 +247,11 @@ impl<'c> Compiler<'c> {
         let backends = rule.backends.iter().enumerate().filter_map(|(i, backend)| {
             self.within(format_args!("backends[{i}]"), |compiler| compiler.backend(backend, &rule.matches))
         });
-        let backends = Backends::new(backends.collect::<Vec<_>>());
+        let mut backends = Backends::new(backends.collect::<Vec<_>>());
+        backends.take_policies(rule);
         let actions = Actions::compile(&rule.filters, &rule.matches, &mut self.problems);
-        self.table.rules.push(Rule { route, index, invalid: rule.invalid.clone(), actions, backends });
+        let invalid = rule.invalid.clone();
+        self.table.rules.push(Rule { route, index, invalid, actions, policy: rule.policy.clone(), backends });
     }
 
     fn conditions(&mut self, route_match: &config::RouteMatch) -> Option<(PathMatch, Conditions)> {

@@ -106,6 +106,7 @@ pub(crate) struct Rule {
     pub(crate) index: usize,
     pub(crate) invalid: Option<String>,
     pub(crate) actions: Option<Box<Actions>>,
+    pub(crate) policy: Option<String>,
     pub(crate) backends: Backends,
 }
 
@@ -141,6 +142,8 @@ pub enum Decision<'t> {
     Forward {
         /// Name of the cluster.
         cluster: &'t str,
+        /// Name of the policy.
+        policy: Option<&'t str>,
         /// What decided it.
         matched: Matched<'t>,
         /// What changes on the way there and back.
@@ -303,7 +306,9 @@ impl RouteTable {
         match target {
             Ok(cluster) => {
                 let edits = Edits::of(of_rule, of_backend, request, &found.path);
-                Decision::Forward { cluster, matched, edits }
+                let of_share = of_share.and_then(|share| share.policy.as_deref());
+                let policy = of_share.or(rule.policy.as_deref());
+                Decision::Forward { cluster, policy, matched, edits }
             }
             Err(cause) => Decision::Respond {
                 status: cause.status(),
