@@ -106,6 +106,7 @@ fn model(cluster: &str, endpoints: &[SocketAddr]) -> Model {
     Model {
         gateways: BTreeMap::from([(key("infra/web"), gateway)]),
         clusters: BTreeMap::from([(cluster.into(), Cluster { endpoints })]),
+        policies: BTreeMap::new(),
         certificates: BTreeMap::new(),
         filter_config: FilterConfig {
             listeners: vec![config::Listener {

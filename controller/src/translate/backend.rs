@@ -7,10 +7,11 @@ use gatewasm_routing::config;
 use k8s_openapi::api::core::v1::{Service, ServicePort};
 use k8s_openapi::api::discovery::v1::{EndpointPort, EndpointSlice};
 
+use super::policy::Policies;
 use super::reference_grant::{From, Grants};
 use super::{Options, Problems};
-use crate::api::HttpBackendRef;
-use crate::model::{Cluster, Endpoint};
+use crate::api::{BackendObjectReference, HttpBackendRef, Weight};
+use crate::model::{Cluster, Endpoint, Policy};
 use crate::object::{ObjectKey, ObjectRef};
 use crate::problem::Problem;
 use crate::snapshot::Snapshot;
@@ -18,13 +19,14 @@ use crate::status::Fault;
 
 const SERVICE_NAME_LABEL: &str = "kubernetes.io/service-name";
 
-/// Everything that backends resolve against, and the clusters found so far.
+/// Everything that backends resolve against, and the clusters and policies found so far.
 pub(super) struct Backends<'a> {
     snapshot: &'a Snapshot,
     options: &'a Options,
     grants: &'a Grants<'a>,
     slices: BTreeMap<(&'a str, &'a str), Vec<(&'a ObjectKey, &'a EndpointSlice)>>,
     clusters: BTreeMap<String, Cluster>,
+    policies: Policies,
     problems: Vec<Problem>,
 }
 
@@ -39,7 +41,8 @@ impl<'a> Backends<'a> {
                     .push((key, slice.as_ref()));
             }
         }
-        Self { snapshot, options, grants, slices, clusters: BTreeMap::new(), problems: Vec::new() }
+        let (clusters, policies) = (BTreeMap::new(), Policies::default());
+        Self { snapshot, options, grants, slices, clusters, policies, problems: Vec::new() }
     }
 
     /// The share of one backendRef of an HTTPRoute in `namespace`, and what is wrong with it.
@@ -50,7 +53,7 @@ impl<'a> Backends<'a> {
         field: &str,
     ) -> (config::Backend, Option<Fault>) {
         let weight = backend.weight.get();
-        match self.cluster(backend, namespace, field) {
+        match self.cluster(backend, From { kind: "HTTPRoute", namespace }, field) {
             Ok(cluster) => {
                 (config::Backend { cluster: Some(cluster), weight, ..config::Backend::default() }, None)
             }
@@ -61,20 +64,36 @@ impl<'a> Backends<'a> {
         }
     }
 
+    /// The name of the cluster that copies go to which a route in `from` sends to `backend`.
+    pub(super) fn mirror(
+        &mut self,
+        backend: &BackendObjectReference,
+        from: From<'_>,
+        field: &str,
+    ) -> Result<String, Fault> {
+        let BackendObjectReference { group, kind, name, namespace, port } = backend.clone();
+        let (weight, filters) = (Weight::default(), Vec::new());
+        self.cluster(&HttpBackendRef { group, kind, name, namespace, port, weight, filters }, from, field)
+    }
+
+    /// The name of a policy, which is kept; none where it asks for nothing.
+    pub(super) fn policy(&mut self, policy: Policy) -> Option<String> {
+        self.policies.name(policy)
+    }
+
     /// The name of the cluster that a backendRef means. Reasons as in `RouteConditionResolvedRefs`.
-    fn cluster(&mut self, backend: &HttpBackendRef, namespace: &str, field: &str) -> Result<String, Fault> {
+    fn cluster(&mut self, backend: &HttpBackendRef, from: From<'_>, field: &str) -> Result<String, Fault> {
         if !backend.group.is_empty() || backend.kind != "Service" {
             let (kind, group) = (&backend.kind, &backend.group);
             let message = format!("Kind {kind:?} of group {group:?} is not supported; refer to a Service.");
             return Err(Fault::new(format!("{field}.kind"), "InvalidKind", message));
         }
-        let key = ObjectKey::new(backend.namespace.as_deref().unwrap_or(namespace), &backend.name);
-        if !self.grants.permit(From { kind: "HTTPRoute", namespace }, "Service", &key) {
+        let key = ObjectKey::new(backend.namespace.as_deref().unwrap_or(from.namespace), &backend.name);
+        if !self.grants.permit(from, "Service", &key) {
             // Said before anything is known of the Service, so that nobody learns whether it exists.
             let message = format!(
-                "Service \"{key}\" is in another namespace and no ReferenceGrant in {:?} permits HTTPRoutes of \
-                 {namespace:?} to use it.",
-                key.namespace
+                "Service \"{key}\" is in another namespace and no ReferenceGrant in {:?} permits {}s of {:?} to use it.",
+                key.namespace, from.kind, from.namespace
             );
             return Err(Fault::new(field, "RefNotPermitted", message));
         }
@@ -199,8 +218,11 @@ impl<'a> Backends<'a> {
         self.problems.push(fault.problem(place, crate::problem::Severity::Error));
     }
 
-    /// Every cluster that a rule names; hands over the problems.
-    pub(super) fn finish(self, problems: &mut Problems) -> BTreeMap<String, Cluster> {
+    /// Every cluster and policy that a rule names; hands over the problems.
+    pub(super) fn finish(
+        self,
+        problems: &mut Problems,
+    ) -> (BTreeMap<String, Cluster>, BTreeMap<String, Policy>) {
         problems.0.extend(self.problems);
         for flag in &self.options.backends {
             let key = ObjectKey::new(&flag.namespace, &flag.service);
@@ -216,7 +238,7 @@ impl<'a> Backends<'a> {
                 );
             }
         }
-        self.clusters
+        (self.clusters, self.policies.finish())
     }
 }
 

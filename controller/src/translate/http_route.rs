@@ -8,11 +8,13 @@ use super::Problems;
 use super::attach::{self, attach};
 use super::backend::Backends;
 use super::gateway::Gateway;
-use super::{route_filter, route_match};
+use super::reference_grant::From;
+use super::{policy, route_filter, route_match};
 use crate::api::{
     CONTROLLER_NAME, GROUP, GatewayDefaultScope, HttpRoute, HttpRouteFilter, HttpRouteFilterType,
     HttpRouteRule, ParentReference,
 };
+use crate::model::Policy;
 use crate::object::{ObjectKey, ObjectRef};
 use crate::snapshot::Snapshot;
 use crate::status::{Conditions, Fault, RouteParentStatus, RouteStatus};
@@ -178,6 +180,14 @@ fn translate_rules(
         let (mut filters, its_faults) =
             route_filter::translate(&rule.filters, &rule.matches, &format!("{field}.filters"));
         faults.extend(its_faults);
+        let from = From { kind: "HTTPRoute", namespace: &key.namespace };
+        let (mut policy, its_faults) = policy::limits(rule.timeouts.as_ref(), rule.retry.as_ref(), &field);
+        faults.extend(its_faults);
+        policy.session = rule.session_persistence.is_some();
+        let mirrors = policy::mirrors(&rule.filters, backends, from, &format!("{field}.filters"));
+        policy.mirrors = mirrors.mirrors;
+        faults.extend(mirrors.unsupported);
+        rules.unresolved.extend(mirrors.unresolved);
         if !rule.backend_refs.is_empty() && rule.filters.iter().any(redirects) {
             let message = "A rule with a RequestRedirect answers by itself; remove its backendRefs.";
             faults.push(Fault::new(format!("{field}.backendRefs"), "UnsupportedValue", message));
@@ -191,6 +201,13 @@ fn translate_rules(
                 route_filter::translate(&backend.filters, &rule.matches, &format!("{field}.filters"));
             share.filters = filters;
             faults.extend(its_faults);
+            let mirrors = policy::mirrors(&backend.filters, backends, from, &format!("{field}.filters"));
+            faults.extend(mirrors.unsupported);
+            rules.unresolved.extend(mirrors.unresolved);
+            if !mirrors.mirrors.is_empty() && share.cluster.is_some() {
+                let all = policy.mirrors.iter().cloned().chain(mirrors.mirrors).collect();
+                share.policy = backends.policy(Policy { mirrors: all, ..policy.clone() });
+            }
             shares.push(share);
         }
         if !shares.is_empty() && shares.iter().all(|share| share.weight == 0) {
@@ -202,13 +219,18 @@ fn translate_rules(
             rules.invalid.push(i);
             // It answers 500, so they would be done to nothing; and they may not suit stand-ins of its matches.
             filters.clear();
-            shares.iter_mut().for_each(|share| share.filters.clear());
+            for share in &mut shares {
+                share.filters.clear();
+                share.policy = None;
+            }
+            policy = Policy::default();
         }
         rules.rules.push(config::Rule {
             name: rule.name.as_ref().map(ToString::to_string),
             matches,
             invalid: faults.first().map(ToString::to_string),
             filters,
+            policy: backends.policy(policy),
             backends: shares,
             ..config::Rule::default()
         });
@@ -227,17 +249,6 @@ fn unsupported(rule: &HttpRouteRule, field: &str) -> Vec<Fault> {
     let mut refuse = |field: String, what: String| {
         faults.push(Fault::new(field, "UnsupportedValue", format!("{what} not supported yet.")));
     };
-    // A timeout of zero is none, and a rule without timeouts has none.
-    let timeouts = rule.timeouts.iter();
-    let timeouts = timeouts.flat_map(|t| [("request", &t.request), ("backendRequest", &t.backend_request)]);
-    for (name, timeout) in timeouts {
-        if timeout.as_ref().is_some_and(|timeout| !timeout.is_zero()) {
-            refuse(format!("{field}.timeouts.{name}"), "Timeouts are".to_owned());
-        }
-    }
-    if rule.retry.is_some() {
-        refuse(format!("{field}.retry"), "Retries are".to_owned());
-    }
     if rule.session_persistence.is_some() {
         refuse(format!("{field}.sessionPersistence"), "Session persistence is".to_owned());
     }

@@ -13,6 +13,7 @@ mod gateway_class;
 mod hostname;
 mod http_route;
 mod listener;
+mod policy;
 mod reference_grant;
 mod route_filter;
 mod route_match;
@@ -92,22 +93,24 @@ pub fn translate(snapshot: &Snapshot, options: &Options) -> Translation {
     for (key, gateway) in &gateways {
         statuses.gateways.insert(key.clone(), gateway.status());
     }
-    let clusters = backends.finish(&mut problems);
+    let (clusters, policies) = backends.finish(&mut problems);
     let mut problems = problems.0;
     problems.sort();
     problems.dedup();
-    Translation { model: assemble(gateways, clusters, options), statuses, problems }
+    Translation { model: assemble(gateways, clusters, policies, options), statuses, problems }
 }
 
 /// The accepted Gateways with the listeners that are served.
 fn assemble(
     gateways: BTreeMap<ObjectKey, Gateway<'_>>,
     clusters: BTreeMap<String, model::Cluster>,
+    policies: BTreeMap<String, model::Policy>,
     options: &Options,
 ) -> Model {
     let mut model = Model {
         gateways: BTreeMap::new(),
         clusters,
+        policies,
         certificates: BTreeMap::new(),
         filter_config: FilterConfig { access_log: options.access_log, ..FilterConfig::default() },
     };
@@ -129,16 +132,24 @@ fn assemble(
         model.gateways.insert(key, model::Gateway { addresses: gateway.addresses, listeners });
     }
     model.filter_config.listeners.sort_by(|a, b| a.name.cmp(&b.name));
-    // What only routes name that are attached to nothing needs no cluster.
+    // What only routes name that are attached to nothing needs no cluster and no policy.
     let rules = model
         .filter_config
         .listeners
         .iter()
         .flat_map(|listener| &listener.routes)
         .flat_map(|route| &route.rules);
-    let named: BTreeSet<&String> =
-        rules.flat_map(|rule| &rule.backends).filter_map(|b| b.cluster.as_ref()).collect();
-    model.clusters.retain(|name, _| named.contains(name));
+    let backends = || rules.clone().flat_map(|rule| &rule.backends);
+    let policies: BTreeSet<&String> = rules
+        .clone()
+        .filter_map(|rule| rule.policy.as_ref())
+        .chain(backends().filter_map(|backend| backend.policy.as_ref()))
+        .collect();
+    model.policies.retain(|name, _| policies.contains(name));
+    let mirrors = model.policies.values().flat_map(|policy| &policy.mirrors).map(|mirror| &mirror.cluster);
+    let clusters: BTreeSet<&String> =
+        backends().filter_map(|backend| backend.cluster.as_ref()).chain(mirrors).collect();
+    model.clusters.retain(|name, _| clusters.contains(name));
     model
 }
 

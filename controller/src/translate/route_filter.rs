@@ -28,6 +28,10 @@ pub(super) fn translate(
     let mut places = Vec::new();
     let mut faults = Vec::new();
     for (i, filter) in filters.iter().enumerate() {
+        // Mirrors are Envoy's (see `policy`).
+        if filter.kind == HttpRouteFilterType::RequestMirror {
+            continue;
+        }
         match route_filter(filter, matches, &format!("{field}[{i}]")) {
             Ok(filter) => {
                 places.push(i);
