@@ -6,7 +6,7 @@ use gatewasm_routing::config::{self, RouteKind};
 
 use super::Problems;
 use super::attach::{self, attach};
-use super::backend::Backends;
+use super::backend::{Backends, Speaks};
 use super::gateway::Gateway;
 use super::reference_grant::From;
 use super::{policy, route_filter, route_match};
@@ -180,11 +180,11 @@ fn translate_rules(
         let (mut filters, its_faults) =
             route_filter::translate(&rule.filters, &rule.matches, &format!("{field}.filters"));
         faults.extend(its_faults);
-        let from = From { kind: "HTTPRoute", namespace: &key.namespace };
+        let (from, speaks) = (From { kind: "HTTPRoute", namespace: &key.namespace }, Speaks::AsService);
         let (mut policy, its_faults) = policy::limits(rule.timeouts.as_ref(), rule.retry.as_ref(), &field);
         faults.extend(its_faults);
         policy.session = rule.session_persistence.is_some();
-        let mirrors = policy::mirrors(&rule.filters, backends, from, &format!("{field}.filters"));
+        let mirrors = policy::mirrors(&rule.filters, backends, from, speaks, &format!("{field}.filters"));
         policy.mirrors = mirrors.mirrors;
         faults.extend(mirrors.unsupported);
         rules.unresolved.extend(mirrors.unresolved);
@@ -195,13 +195,14 @@ fn translate_rules(
         let mut shares = Vec::new();
         for (j, backend) in rule.backend_refs.iter().enumerate() {
             let field = format!("{field}.backendRefs[{j}]");
-            let (mut share, fault) = backends.resolve(backend, &key.namespace, &field);
+            let (mut share, fault) = backends.resolve(backend, from, speaks, &field);
             rules.unresolved.extend(fault);
             let (filters, its_faults) =
                 route_filter::translate(&backend.filters, &rule.matches, &format!("{field}.filters"));
             share.filters = filters;
             faults.extend(its_faults);
-            let mirrors = policy::mirrors(&backend.filters, backends, from, &format!("{field}.filters"));
+            let mirrors =
+                policy::mirrors(&backend.filters, backends, from, speaks, &format!("{field}.filters"));
             faults.extend(mirrors.unsupported);
             rules.unresolved.extend(mirrors.unresolved);
             if !mirrors.mirrors.is_empty() && share.cluster.is_some() {

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use sha2::{Digest as _, Sha256};
 
-use super::backend::Backends;
+use super::backend::{Backends, Speaks};
 use super::reference_grant::From;
 use crate::api::{
     HttpRequestMirrorFilter, HttpRouteFilter, HttpRouteFilterType, HttpRouteRetry, HttpRouteTimeouts,
@@ -105,6 +105,7 @@ pub(super) fn mirrors(
     filters: &[HttpRouteFilter],
     backends: &mut Backends<'_>,
     from: From<'_>,
+    speaks: Speaks,
     field: &str,
 ) -> Mirrors {
     let mut found = Mirrors::default();
@@ -125,7 +126,7 @@ pub(super) fn mirrors(
             found.unsupported.push(fault);
             0
         });
-        match backends.mirror(&mirror.backend_ref, from, &format!("{field}.backendRef")) {
+        match backends.mirror(&mirror.backend_ref, from, speaks, &format!("{field}.backendRef")) {
             Ok(cluster) if share > 0 => found.mirrors.push(Mirror { cluster, per_million: share }),
             // Of no request, for ever.
             Ok(_) => {}
