@@ -137,20 +137,16 @@ impl<'a> Backends<'a> {
             let message = format!("Service \"{key}\" has no TCP port {number}; it has {}.", numbers());
             return Err(Fault::new(format!("{field}.port"), "BackendNotFound", message));
         };
-        let spoken = |protocol: &&str| {
-            *protocol == "http"
-                || speaks == Speaks::Http2 && matches!(*protocol, "kubernetes.io/h2c" | "grpc")
-        };
-        if let Some(protocol) = port.app_protocol.as_deref().filter(|protocol| !spoken(protocol)) {
+        let protocol = protocol(port.app_protocol.as_deref(), speaks).map_err(|way_out| {
+            let said = port.app_protocol.as_deref().unwrap_or_default();
             let message = format!(
-                "Port {number} of Service \"{key}\" has appProtocol {protocol:?}, which is not supported; \
-                 leave it out for HTTP/1.1."
+                "Port {number} of Service \"{key}\" has appProtocol {said:?}, which is not supported; {way_out}."
             );
-            return Err(Fault::new(field, "UnsupportedProtocol", message));
-        }
-        let (name, protocol) = match speaks {
-            Speaks::AsService => (format!("{key}/{number}"), BackendProtocol::Http1),
-            Speaks::Http2 => (format!("{key}/{number}/h2c"), BackendProtocol::Http2),
+            Fault::new(field, "UnsupportedProtocol", message)
+        })?;
+        let name = match protocol {
+            BackendProtocol::Http1 => format!("{key}/{number}"),
+            BackendProtocol::Http2 => format!("{key}/{number}/h2c"),
         };
         if !self.clusters.contains_key(&name) {
             let endpoints = self.endpoints(&key, service, port, number.get());
@@ -271,6 +267,27 @@ impl<'a> Backends<'a> {
             }
         }
         (self.clusters, self.policies.finish())
+    }
+}
+
+/// What is spoken with a port of a Service; where it cannot be what `appProtocol` says, the way out (GEP-1911).
+///
+/// WebSockets are HTTP/1.1 with an upgrade, which every HTTP/1.1 backend may do: "Absence of the appProtocol field does
+/// not imply the implementation should disable any features".
+fn protocol(app_protocol: Option<&str>, speaks: Speaks) -> Result<BackendProtocol, &'static str> {
+    match (app_protocol, speaks) {
+        (None | Some("http" | "kubernetes.io/ws"), Speaks::AsService) => Ok(BackendProtocol::Http1),
+        (Some("kubernetes.io/h2c"), Speaks::AsService) => Ok(BackendProtocol::Http2),
+        (None | Some("http" | "kubernetes.io/h2c" | "grpc"), Speaks::Http2) => Ok(BackendProtocol::Http2),
+        // "Only if there is a corresponding BackendTLSPolicy" (GEP-1911): without one there is nothing to verify the
+        // backend with.
+        (Some("kubernetes.io/wss"), Speaks::AsService) => {
+            Err("let the backend offer WebSockets without TLS, with \"kubernetes.io/ws\"")
+        }
+        (Some(_), Speaks::AsService) => {
+            Err("leave it out for HTTP/1.1 and WebSockets, or set \"kubernetes.io/h2c\" for HTTP/2")
+        }
+        (Some(_), Speaks::Http2) => Err("a GRPCRoute speaks HTTP/2, so set \"kubernetes.io/h2c\" or leave it out"),
     }
 }
 
