@@ -13,7 +13,8 @@ use crate::object::ObjectKey;
 pub struct Model {
     /// The accepted Gateways of ours.
     pub gateways: BTreeMap<ObjectKey, Gateway>,
-    /// Every cluster that a rule names, by its name `namespace/service/port`.
+    /// Every cluster that a rule names, by its name: `namespace/service/port`, and `/h2c` behind it where
+    /// HTTP/2 is spoken.
     pub clusters: BTreeMap<String, Cluster>,
     /// Certificates that TLS listeners use, by Secret.
     pub certificates: BTreeMap<ObjectKey, Certificate>,
@@ -48,6 +49,18 @@ pub struct Listener {
 pub struct Cluster {
     /// Ready endpoints; empty answers 503.
     pub endpoints: BTreeSet<Endpoint>,
+    /// What is spoken with them.
+    pub protocol: BackendProtocol,
+}
+
+/// What a backend is spoken to with, without TLS.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum BackendProtocol {
+    /// HTTP/1.1.
+    #[default]
+    Http1,
+    /// HTTP/2 with prior knowledge.
+    Http2,
 }
 
 /// Where a backend listens.

@@ -372,7 +372,10 @@ impl World {
         for name in names {
             let echo = Echo::start(name).await?;
             let endpoint = model::Endpoint { host: echo.address.ip().to_string(), port: echo.address.port() };
-            clusters.insert(name.clone(), model::Cluster { endpoints: BTreeSet::from([endpoint]) });
+            clusters.insert(
+                name.clone(),
+                model::Cluster { endpoints: BTreeSet::from([endpoint]), ..model::Cluster::default() },
+            );
             echoes.push(echo);
         }
         let certificate = certificate(tables)?;

@@ -222,7 +222,7 @@ fn problem(key: &ObjectKey, gateway: &Gateway, port: u16, address: SocketAddr, w
 mod tests {
     use std::collections::BTreeMap;
 
-    use gatewasm_routing::config::{FilterConfig, Protocol, VERSION};
+    use gatewasm_routing::config::{FilterConfig, Protocol};
 
     use super::*;
     use crate::model::Listener;

@@ -136,7 +136,7 @@ impl ConfigSource {
 
 #[cfg(test)]
 pub(crate) mod tests {
-    use gatewasm_routing::config::{FilterConfig, VERSION};
+    use gatewasm_routing::config::FilterConfig;
 
     use super::*;
     use crate::model::{Certificate, Gateway, Listener};

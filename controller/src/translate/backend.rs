@@ -10,13 +10,22 @@ use k8s_openapi::api::discovery::v1::{EndpointPort, EndpointSlice};
 use super::reference_grant::{From, Grants};
 use super::{Options, Problems};
 use crate::api::HttpBackendRef;
-use crate::model::{Cluster, Endpoint};
+use crate::model::{BackendProtocol, Cluster, Endpoint};
 use crate::object::{ObjectKey, ObjectRef};
 use crate::problem::Problem;
 use crate::snapshot::Snapshot;
 use crate::status::Fault;
 
 const SERVICE_NAME_LABEL: &str = "kubernetes.io/service-name";
+
+/// What a route speaks with its backends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Speaks {
+    /// What the Service's port says, else HTTP/1.1.
+    AsService,
+    /// HTTP/2, as gRPC needs it ("Implementations MAY infer the protocol from the Route type", `GRPCBackendRef`).
+    Http2,
+}
 
 /// Everything that backends resolve against, and the clusters found so far.
 pub(super) struct Backends<'a> {
@@ -42,15 +51,16 @@ impl<'a> Backends<'a> {
         Self { snapshot, options, grants, slices, clusters: BTreeMap::new(), problems: Vec::new() }
     }
 
-    /// The share of one backendRef of an HTTPRoute in `namespace`, and what is wrong with it.
+    /// The share of one backendRef of a route, and what is wrong with it.
     pub(super) fn resolve(
         &mut self,
         backend: &HttpBackendRef,
-        namespace: &str,
+        from: From<'_>,
+        speaks: Speaks,
         field: &str,
     ) -> (config::Backend, Option<Fault>) {
         let weight = backend.weight.get();
-        match self.cluster(backend, namespace, field) {
+        match self.cluster(backend, from, speaks, field) {
             Ok(cluster) => {
                 (config::Backend { cluster: Some(cluster), weight, ..config::Backend::default() }, None)
             }
@@ -62,19 +72,24 @@ impl<'a> Backends<'a> {
     }
 
     /// The name of the cluster that a backendRef means. Reasons as in `RouteConditionResolvedRefs`.
-    fn cluster(&mut self, backend: &HttpBackendRef, namespace: &str, field: &str) -> Result<String, Fault> {
+    fn cluster(
+        &mut self,
+        backend: &HttpBackendRef,
+        from: From<'_>,
+        speaks: Speaks,
+        field: &str,
+    ) -> Result<String, Fault> {
         if !backend.group.is_empty() || backend.kind != "Service" {
             let (kind, group) = (&backend.kind, &backend.group);
             let message = format!("Kind {kind:?} of group {group:?} is not supported; refer to a Service.");
             return Err(Fault::new(format!("{field}.kind"), "InvalidKind", message));
         }
-        let key = ObjectKey::new(backend.namespace.as_deref().unwrap_or(namespace), &backend.name);
-        if !self.grants.permit(From { kind: "HTTPRoute", namespace }, "Service", &key) {
+        let key = ObjectKey::new(backend.namespace.as_deref().unwrap_or(from.namespace), &backend.name);
+        if !self.grants.permit(from, "Service", &key) {
             // Said before anything is known of the Service, so that nobody learns whether it exists.
             let message = format!(
-                "Service \"{key}\" is in another namespace and no ReferenceGrant in {:?} permits HTTPRoutes of \
-                 {namespace:?} to use it.",
-                key.namespace
+                "Service \"{key}\" is in another namespace and no ReferenceGrant in {:?} permits {}s of {:?} to use it.",
+                key.namespace, from.kind, from.namespace
             );
             return Err(Fault::new(field, "RefNotPermitted", message));
         }
@@ -100,22 +115,35 @@ impl<'a> Backends<'a> {
             let message = format!("Service \"{key}\" has no TCP port {number}; it has {}.", numbers());
             return Err(Fault::new(format!("{field}.port"), "BackendNotFound", message));
         };
-        if let Some(protocol) = port.app_protocol.as_deref().filter(|protocol| *protocol != "http") {
+        let spoken = |protocol: &&str| {
+            *protocol == "http"
+                || speaks == Speaks::Http2 && matches!(*protocol, "kubernetes.io/h2c" | "grpc")
+        };
+        if let Some(protocol) = port.app_protocol.as_deref().filter(|protocol| !spoken(protocol)) {
             let message = format!(
                 "Port {number} of Service \"{key}\" has appProtocol {protocol:?}, which is not supported; \
                  leave it out for HTTP/1.1."
             );
             return Err(Fault::new(field, "UnsupportedProtocol", message));
         }
-        let name = format!("{key}/{number}");
+        let (name, protocol) = match speaks {
+            Speaks::AsService => (format!("{key}/{number}"), BackendProtocol::Http1),
+            Speaks::Http2 => (format!("{key}/{number}/h2c"), BackendProtocol::Http2),
+        };
         if !self.clusters.contains_key(&name) {
-            let cluster = self.endpoints(&key, service, port, number.get());
-            self.clusters.insert(name.clone(), cluster);
+            let endpoints = self.endpoints(&key, service, port, number.get());
+            self.clusters.insert(name.clone(), Cluster { endpoints, protocol });
         }
         Ok(name)
     }
 
-    fn endpoints(&mut self, key: &ObjectKey, service: &Service, port: &ServicePort, number: u16) -> Cluster {
+    fn endpoints(
+        &mut self,
+        key: &ObjectKey,
+        service: &Service,
+        port: &ServicePort,
+        number: u16,
+    ) -> BTreeSet<Endpoint> {
         let flags = self.options.backends.iter().filter(|flag| flag.is_for(key, number));
         let mut endpoints: BTreeSet<Endpoint> = flags.map(super::BackendOverride::endpoint).collect();
         if endpoints.is_empty() {
@@ -124,7 +152,7 @@ impl<'a> Backends<'a> {
         if endpoints.is_empty() {
             self.warn_of_no_endpoint(key, service, number);
         }
-        Cluster { endpoints }
+        endpoints
     }
 
     /// Ready endpoints of the Service's slices. A slice's port belongs to the Service's port of the same name; it
@@ -205,11 +233,12 @@ impl<'a> Backends<'a> {
         for flag in &self.options.backends {
             let key = ObjectKey::new(&flag.namespace, &flag.service);
             let used = |name: &String| {
-                let port = name.strip_prefix(&format!("{key}/")).and_then(|port| port.parse().ok());
+                let port = name.strip_prefix(&format!("{key}/")).map(|port| port.split('/').next());
+                let port = port.flatten().and_then(|port| port.parse().ok());
                 port.is_some_and(|port| flag.is_for(&key, port))
             };
             if !self.clusters.keys().any(used) {
-                let message = format!("No HTTPRoute sends requests to what \"--backend {flag}\" is for.");
+                let message = format!("No route sends requests to what \"--backend {flag}\" is for.");
                 problems.warning(
                     &ObjectRef::namespaced("Service", &key),
                     &Fault::new("", "UnusedBackend", message),

@@ -6,8 +6,9 @@ use gatewasm_routing::config::{self, RouteKind};
 
 use super::Problems;
 use super::attach::{self, attach};
-use super::backend::Backends;
+use super::backend::{Backends, Speaks};
 use super::gateway::Gateway;
+use super::reference_grant::From;
 use super::{route_filter, route_match};
 use crate::api::{
     CONTROLLER_NAME, GROUP, GatewayDefaultScope, HttpRoute, HttpRouteFilter, HttpRouteFilterType,
@@ -182,10 +183,11 @@ fn translate_rules(
             let message = "A rule with a RequestRedirect answers by itself; remove its backendRefs.";
             faults.push(Fault::new(format!("{field}.backendRefs"), "UnsupportedValue", message));
         }
+        let from = From { kind: "HTTPRoute", namespace: &key.namespace };
         let mut shares = Vec::new();
         for (j, backend) in rule.backend_refs.iter().enumerate() {
             let field = format!("{field}.backendRefs[{j}]");
-            let (mut share, fault) = backends.resolve(backend, &key.namespace, &field);
+            let (mut share, fault) = backends.resolve(backend, from, Speaks::AsService, &field);
             rules.unresolved.extend(fault);
             let (filters, its_faults) =
                 route_filter::translate(&backend.filters, &rule.matches, &format!("{field}.filters"));
