@@ -71,6 +71,13 @@ impl<'a> Backends<'a> {
         }
     }
 
+    /// The Service of a backendRef that a route in `namespace` may use, where it has a session affinity of its own.
+    pub(super) fn with_affinity(&self, backend: &HttpBackendRef, namespace: &str) -> Option<ObjectKey> {
+        let key = ObjectKey::new(backend.namespace.as_deref().unwrap_or(namespace), &backend.name);
+        let spec = self.snapshot.services.get(&key)?.spec.as_ref()?;
+        (spec.session_affinity.as_deref() == Some("ClientIP")).then_some(key)
+    }
+
     /// The name of the cluster that a backendRef means. Reasons as in `RouteConditionResolvedRefs`.
     fn cluster(
         &mut self,
@@ -120,9 +127,12 @@ impl<'a> Backends<'a> {
                 || speaks == Speaks::Http2 && matches!(*protocol, "kubernetes.io/h2c" | "grpc")
         };
         if let Some(protocol) = port.app_protocol.as_deref().filter(|protocol| !spoken(protocol)) {
+            let instead = match speaks {
+                Speaks::AsService => "leave it out for HTTP/1.1",
+                Speaks::Http2 => "leave it out, or use \"kubernetes.io/h2c\"",
+            };
             let message = format!(
-                "Port {number} of Service \"{key}\" has appProtocol {protocol:?}, which is not supported; \
-                 leave it out for HTTP/1.1."
+                "Port {number} of Service \"{key}\" has appProtocol {protocol:?}, which is not supported; {instead}."
             );
             return Err(Fault::new(field, "UnsupportedProtocol", message));
         }
@@ -131,7 +141,7 @@ impl<'a> Backends<'a> {
             Speaks::Http2 => (format!("{key}/{number}/h2c"), BackendProtocol::Http2),
         };
         if !self.clusters.contains_key(&name) {
-            let endpoints = self.endpoints(&key, service, port, number.get());
+            let endpoints = self.endpoints(&key, service, port, number.get(), protocol);
             self.clusters.insert(name.clone(), Cluster { endpoints, protocol });
         }
         Ok(name)
@@ -143,6 +153,7 @@ impl<'a> Backends<'a> {
         service: &Service,
         port: &ServicePort,
         number: u16,
+        protocol: BackendProtocol,
     ) -> BTreeSet<Endpoint> {
         let flags = self.options.backends.iter().filter(|flag| flag.is_for(key, number));
         let mut endpoints: BTreeSet<Endpoint> = flags.map(super::BackendOverride::endpoint).collect();
@@ -150,7 +161,7 @@ impl<'a> Backends<'a> {
             endpoints = self.endpoints_of_slices(key, port);
         }
         if endpoints.is_empty() {
-            self.warn_of_no_endpoint(key, service, number);
+            self.warn_of_no_endpoint(key, service, number, protocol);
         }
         endpoints
     }
@@ -207,14 +218,24 @@ impl<'a> Backends<'a> {
         endpoints
     }
 
-    fn warn_of_no_endpoint(&mut self, key: &ObjectKey, service: &Service, number: u16) {
+    fn warn_of_no_endpoint(
+        &mut self,
+        key: &ObjectKey,
+        service: &Service,
+        number: u16,
+        protocol: BackendProtocol,
+    ) {
+        let answer = match protocol {
+            BackendProtocol::Http1 => "503",
+            BackendProtocol::Http2 => "503 (UNAVAILABLE)",
+        };
         let message = if self.options.local {
             format!(
-                "No endpoint is ready on port {number}, so requests are answered 503; name one with \
+                "No endpoint is ready on port {number}, so requests are answered {answer}; name one with \
                  --backend {key}:{number}=HOST:PORT, or add an EndpointSlice."
             )
         } else {
-            format!("No endpoint is ready on port {number}, so requests are answered 503.")
+            format!("No endpoint is ready on port {number}, so requests are answered {answer}.")
         };
         let index = service.spec.iter().flat_map(|spec| spec.ports.iter().flatten());
         let index = index.take_while(|port| port.port != i32::from(number)).count();
