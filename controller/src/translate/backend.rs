@@ -93,6 +93,13 @@ impl<'a> Backends<'a> {
         self.policies.name(policy)
     }
 
+    /// The Service of a backendRef that a route in `namespace` may use, where it has a session affinity of its own.
+    pub(super) fn with_affinity(&self, backend: &HttpBackendRef, namespace: &str) -> Option<ObjectKey> {
+        let key = ObjectKey::new(backend.namespace.as_deref().unwrap_or(namespace), &backend.name);
+        let spec = self.snapshot.services.get(&key)?.spec.as_ref()?;
+        (spec.session_affinity.as_deref() == Some("ClientIP")).then_some(key)
+    }
+
     /// The name of the cluster that a backendRef means. Reasons as in `RouteConditionResolvedRefs`.
     fn cluster(
         &mut self,
@@ -149,7 +156,7 @@ impl<'a> Backends<'a> {
             BackendProtocol::Http2 => format!("{key}/{number}/h2c"),
         };
         if !self.clusters.contains_key(&name) {
-            let endpoints = self.endpoints(&key, service, port, number.get());
+            let endpoints = self.endpoints(&key, service, port, number.get(), protocol);
             self.clusters.insert(name.clone(), Cluster { endpoints, protocol });
         }
         Ok(name)
@@ -161,6 +168,7 @@ impl<'a> Backends<'a> {
         service: &Service,
         port: &ServicePort,
         number: u16,
+        protocol: BackendProtocol,
     ) -> BTreeSet<Endpoint> {
         let flags = self.options.backends.iter().filter(|flag| flag.is_for(key, number));
         let mut endpoints: BTreeSet<Endpoint> = flags.map(super::BackendOverride::endpoint).collect();
@@ -168,7 +176,7 @@ impl<'a> Backends<'a> {
             endpoints = self.endpoints_of_slices(key, port);
         }
         if endpoints.is_empty() {
-            self.warn_of_no_endpoint(key, service, number);
+            self.warn_of_no_endpoint(key, service, number, protocol);
         }
         endpoints
     }
@@ -225,14 +233,24 @@ impl<'a> Backends<'a> {
         endpoints
     }
 
-    fn warn_of_no_endpoint(&mut self, key: &ObjectKey, service: &Service, number: u16) {
+    fn warn_of_no_endpoint(
+        &mut self,
+        key: &ObjectKey,
+        service: &Service,
+        number: u16,
+        protocol: BackendProtocol,
+    ) {
+        let answer = match protocol {
+            BackendProtocol::Http1 => "503",
+            BackendProtocol::Http2 => "503 (UNAVAILABLE)",
+        };
         let message = if self.options.local {
             format!(
-                "No endpoint is ready on port {number}, so requests are answered 503; name one with \
+                "No endpoint is ready on port {number}, so requests are answered {answer}; name one with \
                  --backend {key}:{number}=HOST:PORT, or add an EndpointSlice."
             )
         } else {
-            format!("No endpoint is ready on port {number}, so requests are answered 503.")
+            format!("No endpoint is ready on port {number}, so requests are answered {answer}.")
         };
         let index = service.spec.iter().flat_map(|spec| spec.ports.iter().flatten());
         let index = index.take_while(|port| port.port != i32::from(number)).count();
@@ -287,7 +305,9 @@ fn protocol(app_protocol: Option<&str>, speaks: Speaks) -> Result<BackendProtoco
         (Some(_), Speaks::AsService) => {
             Err("leave it out for HTTP/1.1 and WebSockets, or set \"kubernetes.io/h2c\" for HTTP/2")
         }
-        (Some(_), Speaks::Http2) => Err("a GRPCRoute speaks HTTP/2, so set \"kubernetes.io/h2c\" or leave it out"),
+        (Some(_), Speaks::Http2) => {
+            Err("a GRPCRoute speaks HTTP/2, so set \"kubernetes.io/h2c\" or leave it out")
+        }
     }
 }
 

@@ -8,19 +8,23 @@ mod attach;
 mod backend;
 mod backend_flag;
 mod certificate;
+mod cors;
 mod gateway;
 mod gateway_class;
+mod grpc_match;
 mod hostname;
-mod http_route;
 mod listener;
 mod policy;
 mod reference_grant;
+mod route;
 mod route_filter;
+mod route_kind;
 mod route_match;
+mod session;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use gatewasm_routing::config::{self, FilterConfig};
+use gatewasm_routing::config::{self, FilterConfig, RouteKind};
 
 use crate::model::{self, Model};
 use crate::object::{ObjectKey, ObjectRef};
@@ -30,8 +34,10 @@ use crate::status::{Fault, Statuses};
 use backend::Backends;
 use gateway::Gateway;
 use reference_grant::Grants;
+use route_kind::Route;
 
 pub use backend_flag::BackendOverride;
+pub use session::seal_sessions;
 
 /// What a translation depends on besides the objects.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -43,6 +49,8 @@ pub struct Options {
     pub local: bool,
     /// Whether the filter hands listener, route and rule to Envoy's access log.
     pub access_log: bool,
+    /// The key by which sessions are sealed, where any rule has `sessionPersistence`.
+    pub session_key: Option<String>,
 }
 
 /// What came of it.
@@ -83,12 +91,15 @@ pub fn translate(snapshot: &Snapshot, options: &Options) -> Translation {
 
     let classes = gateway_class::translate(snapshot, &mut statuses, &mut problems);
     let mut gateways = gateway::translate(snapshot, &classes, &grants, &mut problems);
-    for (key, route) in &snapshot.http_routes {
-        if let Some(status) =
-            http_route::translate(key, route, snapshot, &mut gateways, &mut backends, &mut problems)
-        {
-            statuses.http_routes.insert(key.clone(), status);
-        }
+    let http_routes = snapshot.http_routes.iter().map(|(key, route)| Route::http(key, route));
+    let grpc_routes = snapshot.grpc_routes.iter().map(|(key, route)| Route::grpc(key, route));
+    for route in http_routes.chain(grpc_routes) {
+        let status = route::translate(&route, snapshot, &mut gateways, &mut backends, &mut problems);
+        let routes = match route.kind {
+            RouteKind::HttpRoute => &mut statuses.http_routes,
+            RouteKind::GrpcRoute => &mut statuses.grpc_routes,
+        };
+        routes.extend(status.map(|status| (route.key.clone(), status)));
     }
     for (key, gateway) in &gateways {
         statuses.gateways.insert(key.clone(), gateway.status());
@@ -132,6 +143,7 @@ fn assemble(
         model.gateways.insert(key, model::Gateway { addresses: gateway.addresses, listeners });
     }
     model.filter_config.listeners.sort_by(|a, b| a.name.cmp(&b.name));
+    seal_sessions(&mut model.filter_config, options.session_key.as_deref());
     // What only routes name that are attached to nothing needs no cluster and no policy.
     let rules = model
         .filter_config

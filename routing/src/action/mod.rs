@@ -68,8 +68,7 @@ impl Actions {
                         })
                     }
                     RouteFilter::Cors { .. } => {
-                        problems.add("type", "CORS is not supported yet");
-                        false
+                        filters.iter().take(i).any(|other| matches!(other, RouteFilter::Cors { .. }))
                     }
                 };
                 if again {

@@ -1,18 +1,19 @@
-//! HTTPRoutes: their rules, once for each route, and their attachment to each parent.
+//! Routes of every kind: their rules, once for each route, and their attachment to each parent.
 
 use std::collections::BTreeMap;
 
-use gatewasm_routing::config::{self, RouteKind};
+use gatewasm_routing::config;
 
 use super::Problems;
 use super::attach::{self, attach};
-use super::backend::{Backends, Speaks};
+use super::backend::Backends;
 use super::gateway::Gateway;
-use super::reference_grant::From;
-use super::{policy, route_filter, route_match};
+use super::policy;
+use super::route_filter::{self, Scope};
+use super::route_kind::Route;
+use super::session;
 use crate::api::{
-    CONTROLLER_NAME, GROUP, GatewayDefaultScope, HttpRoute, HttpRouteFilter, HttpRouteFilterType,
-    HttpRouteRule, ParentReference,
+    CONTROLLER_NAME, GROUP, GatewayDefaultScope, HttpRouteFilter, HttpRouteFilterType, ParentReference,
 };
 use crate::model::Policy;
 use crate::object::{ObjectKey, ObjectRef};
@@ -23,7 +24,7 @@ use crate::status::{Conditions, Fault, RouteParentStatus, RouteStatus};
 #[derive(Default)]
 struct Rules {
     rules: Vec<config::Rule>,
-    /// Values that are not served: each makes its rule answer 500.
+    /// Values that are not served: each makes its rule fail.
     unsupported: Vec<Fault>,
     /// Indexes of those rules.
     invalid: Vec<usize>,
@@ -33,32 +34,26 @@ struct Rules {
 
 /// Translates a route and attaches it. `None` where no Gateway of ours is a parent.
 pub(super) fn translate(
-    key: &ObjectKey,
-    route: &HttpRoute,
+    route: &Route<'_>,
     snapshot: &Snapshot,
     gateways: &mut BTreeMap<ObjectKey, Gateway<'_>>,
     backends: &mut Backends<'_>,
     problems: &mut Problems,
 ) -> Option<RouteStatus> {
-    let place = ObjectRef::namespaced("HTTPRoute", key);
-    let parents = parents(key, route, snapshot, gateways, &place, problems);
+    let place = route.place();
+    let parents = parents(route, snapshot, gateways, &place, problems);
     if parents.is_empty() {
         return None;
     }
-    let rules = translate_rules(key, route, backends, &place, problems);
-    let all_invalid = rules.invalid.len() == rules.rules.len();
+    let rules = translate_rules(route, backends, &place, problems);
+    let all_invalid = !rules.invalid.is_empty() && rules.invalid.len() == rules.rules.len();
     let mut status = RouteStatus::default();
     for (i, parent, gateway_key) in parents {
         let Some(gateway) = gateways.get_mut(&gateway_key) else { continue };
-        let conditions = Conditions::of(&route.metadata);
+        let conditions = Conditions::of(route.metadata);
         let field = format!("spec.parentRefs[{i}]");
-        let request = attach::Request {
-            parent,
-            field: &field,
-            route_namespace: &key.namespace,
-            gateway_namespace: &gateway_key.namespace,
-            spec: &route.spec,
-        };
+        let request =
+            attach::Request { parent, field: &field, gateway_namespace: &gateway_key.namespace, route };
         let mut list = Vec::new();
         match attach(&request, &gateway.listeners, snapshot) {
             Err(fault) => {
@@ -77,24 +72,22 @@ pub(super) fn translate(
                 }
                 for attachment in attachments {
                     let listener = &mut gateway.listeners[attachment.listener];
+                    let attached = config_route(route, attachment.hostnames, &rules.rules);
                     // Two parentRefs can mean the same listener.
-                    if listener
-                        .routes
-                        .last()
-                        .is_some_and(|last| last.namespace == key.namespace && last.name == key.name)
-                    {
+                    let identity = |it: &config::Route| (it.kind, it.namespace.clone(), it.name.clone());
+                    if listener.routes.last().is_some_and(|last| identity(last) == identity(&attached)) {
                         continue;
                     }
                     if !all_invalid {
                         listener.attached += 1;
                     }
-                    listener.routes.push(config_route(key, route, attachment.hostnames, &rules.rules));
+                    listener.routes.push(attached);
                 }
             }
         }
         list.push(conditions.resolved_refs(&rules.unresolved));
         if !rules.invalid.is_empty() && !all_invalid {
-            list.push(conditions.partially_invalid(&rules.invalid, &rules.unsupported));
+            list.push(conditions.partially_invalid(&rules.invalid, route.failure(), &rules.unsupported));
         }
         status.parents.push(RouteParentStatus {
             parent_ref: parent.clone(),
@@ -109,17 +102,17 @@ pub(super) fn translate(
 
 /// The parentRefs that name Gateways of ours, with their indexes. Others' Gateways are left alone.
 fn parents<'r>(
-    key: &ObjectKey,
-    route: &'r HttpRoute,
+    route: &Route<'r>,
     snapshot: &Snapshot,
     gateways: &BTreeMap<ObjectKey, Gateway<'_>>,
     place: &ObjectRef,
     problems: &mut Problems,
 ) -> Vec<(usize, &'r ParentReference, ObjectKey)> {
     let mut ours = Vec::new();
-    for (i, parent) in route.spec.parent_refs.iter().enumerate() {
+    for (i, parent) in route.parent_refs.iter().enumerate() {
         let field = format!("spec.parentRefs[{i}]");
-        let gateway = ObjectKey::new(parent.namespace.as_deref().unwrap_or(&key.namespace), &parent.name);
+        let gateway =
+            ObjectKey::new(parent.namespace.as_deref().unwrap_or(&route.key.namespace), &parent.name);
         if parent.group != GROUP || parent.kind != "Gateway" {
             let message =
                 format!("Parents of kind {:?} are not supported; attach to a Gateway.", parent.kind);
@@ -131,29 +124,24 @@ fn parents<'r>(
             problems.error(place, &Fault::new(format!("{field}.name"), "NoMatchingParent", message));
         }
     }
-    if route.spec.parent_refs.is_empty() {
+    if route.parent_refs.is_empty() {
         let message = "The route names no parent, so it is not attached to anything.";
         problems.warning(place, &Fault::new("spec.parentRefs", "NoMatchingParent", message));
     }
-    if route.spec.use_default_gateways == Some(GatewayDefaultScope::All) {
+    if route.use_default_gateways == Some(GatewayDefaultScope::All) {
         let message = "Default Gateways are not supported; name a Gateway in parentRefs.";
         problems.warning(place, &Fault::new("spec.useDefaultGateways", "UnsupportedValue", message));
     }
     ours
 }
 
-fn config_route(
-    key: &ObjectKey,
-    route: &HttpRoute,
-    hostnames: Vec<String>,
-    rules: &[config::Rule],
-) -> config::Route {
+fn config_route(route: &Route<'_>, hostnames: Vec<String>, rules: &[config::Rule]) -> config::Route {
     // Years before 0 are not RFC 3339, and no cluster is that old.
     let created = route.metadata.creation_timestamp.as_ref().map(|time| time.0.to_string());
     config::Route {
-        kind: RouteKind::HttpRoute,
-        namespace: key.namespace.clone(),
-        name: key.name.clone(),
+        kind: route.kind,
+        namespace: route.key.namespace.clone(),
+        name: route.key.name.clone(),
         creation_timestamp: created.filter(|time| !time.starts_with('-')),
         hostnames,
         rules: rules.to_vec(),
@@ -161,30 +149,28 @@ fn config_route(
 }
 
 fn translate_rules(
-    key: &ObjectKey,
-    route: &HttpRoute,
+    route: &Route<'_>,
     backends: &mut Backends<'_>,
     place: &ObjectRef,
     problems: &mut Problems,
 ) -> Rules {
     let mut rules = Rules::default();
-    for (i, rule) in route.spec.rules.iter().enumerate() {
+    if route.rules.is_empty() {
+        let message = "The route has no rules, so it takes no request.";
+        problems.warning(place, &Fault::new("spec.rules", "NoRules", message));
+    }
+    for (i, rule) in route.rules.iter().enumerate() {
         let field = format!("spec.rules[{i}]");
-        let mut faults = Vec::new();
-        let mut matches = Vec::new();
-        for (j, matched) in rule.matches.iter().enumerate() {
-            let (matched, its_faults) = route_match::translate(matched, &format!("{field}.matches[{j}]"));
-            matches.push(matched);
-            faults.extend(its_faults);
-        }
+        let (matches, mut faults) = rule.matches.translate(&format!("{field}.matches"));
+        let scope = Scope { kind: route.kind, matches: rule.matches.http(), of_backend: false };
         let (mut filters, its_faults) =
-            route_filter::translate(&rule.filters, &rule.matches, &format!("{field}.filters"));
+            route_filter::translate(rule.filters, scope, &format!("{field}.filters"));
         faults.extend(its_faults);
-        let (from, speaks) = (From { kind: "HTTPRoute", namespace: &key.namespace }, Speaks::AsService);
-        let (mut policy, its_faults) = policy::limits(rule.timeouts.as_ref(), rule.retry.as_ref(), &field);
+        let (from, speaks) = (route.referrer(), route.speaks());
+        let (mut policy, its_faults) = policy::limits(rule.timeouts, rule.retry, &field);
         faults.extend(its_faults);
         policy.session = rule.session_persistence.is_some();
-        let mirrors = policy::mirrors(&rule.filters, backends, from, speaks, &format!("{field}.filters"));
+        let mirrors = policy::mirrors(rule.filters, backends, from, speaks, &format!("{field}.filters"));
         policy.mirrors = mirrors.mirrors;
         faults.extend(mirrors.unsupported);
         rules.unresolved.extend(mirrors.unresolved);
@@ -197,8 +183,9 @@ fn translate_rules(
             let field = format!("{field}.backendRefs[{j}]");
             let (mut share, fault) = backends.resolve(backend, from, speaks, &field);
             rules.unresolved.extend(fault);
+            let scope = Scope { of_backend: true, ..scope };
             let (filters, its_faults) =
-                route_filter::translate(&backend.filters, &rule.matches, &format!("{field}.filters"));
+                route_filter::translate(&backend.filters, scope, &format!("{field}.filters"));
             share.filters = filters;
             faults.extend(its_faults);
             let mirrors =
@@ -212,26 +199,34 @@ fn translate_rules(
             shares.push(share);
         }
         if !shares.is_empty() && shares.iter().all(|share| share.weight == 0) {
-            let message = "All weights are 0, so requests are answered 500.";
+            let message = format!("All weights are 0, so requests are answered {}.", route.failure());
             problems.warning(place, &Fault::new(format!("{field}.backendRefs"), "NoWeight", message));
         }
-        faults.extend(unsupported(rule, &field));
+        let mut session = rule.session_persistence.map(|session| {
+            let pairs = rule.backend_refs.iter().zip(&shares);
+            let used: Vec<_> = pairs.filter(|(_, it)| it.cluster.is_some()).map(|(it, _)| it).collect();
+            let (session, its_faults) = session::translate(session, route, i, &used, backends);
+            faults.extend(its_faults);
+            session
+        });
         if !faults.is_empty() {
             rules.invalid.push(i);
-            // It answers 500, so they would be done to nothing; and they may not suit stand-ins of its matches.
+            // It serves nothing, so they would be done to nothing; and they may not suit stand-ins of its matches.
             filters.clear();
             for share in &mut shares {
                 share.filters.clear();
                 share.policy = None;
             }
             policy = Policy::default();
+            session = None;
         }
         rules.rules.push(config::Rule {
-            name: rule.name.as_ref().map(ToString::to_string),
+            name: rule.name.map(ToString::to_string),
             matches,
             invalid: faults.first().map(ToString::to_string),
             filters,
             policy: backends.policy(policy),
+            session_persistence: session,
             backends: shares,
             ..config::Rule::default()
         });
@@ -242,16 +237,4 @@ fn translate_rules(
 
 fn redirects(filter: &HttpRouteFilter) -> bool {
     filter.kind == HttpRouteFilterType::RequestRedirect
-}
-
-/// What of a rule, besides matches and filters, is not served yet. It is never served without it.
-fn unsupported(rule: &HttpRouteRule, field: &str) -> Vec<Fault> {
-    let mut faults = Vec::new();
-    let mut refuse = |field: String, what: String| {
-        faults.push(Fault::new(field, "UnsupportedValue", format!("{what} not supported yet.")));
-    };
-    if rule.session_persistence.is_some() {
-        refuse(format!("{field}.sessionPersistence"), "Session persistence is".to_owned());
-    }
-    faults
 }
