@@ -228,7 +228,6 @@ fn translate_rules(
             policy: backends.policy(policy),
             session_persistence: session,
             backends: shares,
-            ..config::Rule::default()
         });
         rules.unsupported.extend(faults);
     }
