@@ -19,7 +19,6 @@ pub(crate) struct Share {
     pub(crate) weight: u32,
     /// What is done to the requests of this share alone.
     pub(crate) actions: Option<Box<Actions>>,
-    pub(crate) policy: Option<String>,
 }
 
 /// Where a share goes.
@@ -41,16 +40,10 @@ impl Backends {
             .into_iter()
             .map(|(target, weight, actions)| {
                 total = total.saturating_add(weight.into());
-                Share { end: total, target, weight, actions, policy: None }
+                Share { end: total, target, weight, actions }
             })
             .collect();
         Self { shares, total }
-    }
-
-    pub(crate) fn take_policies(&mut self, rule: &crate::config::Rule) {
-        for (share, backend) in self.shares.iter_mut().zip(&rule.backends) {
-            share.policy.clone_from(&backend.policy);
-        }
     }
 
     /// The backend for one request; `None` without any, or with all weights 0.
@@ -61,6 +54,11 @@ impl Backends {
         let product = u128::from(random).saturating_mul(self.total.into());
         let point = u64::try_from(product >> 64).unwrap_or(u64::MAX);
         let index = self.shares.partition_point(|share| share.end <= point);
+        self.shares.get(index)
+    }
+
+    /// The backend at this place in the rule.
+    pub(crate) fn get(&self, index: usize) -> Option<&Share> {
         self.shares.get(index)
     }
 

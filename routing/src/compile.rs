@@ -8,6 +8,7 @@ use rustc_hash::FxHashMap;
 use crate::action::Actions;
 use crate::backend::{Backends, Target};
 use crate::config::{self, FilterConfig, Protocol, VERSION, ValueMatch, ValueMatchType};
+use crate::decision::RouteId;
 use crate::matching::header::{self, HeaderMatch};
 use crate::matching::host::{HostMap, Hostname};
 use crate::matching::method::Method;
@@ -16,7 +17,8 @@ use crate::matching::query::QueryMatch;
 use crate::matching::value::{Expressions, Value};
 use crate::precedence::HostnameRank;
 use crate::problem::{ConfigProblem, Problems};
-use crate::table::{Attached, Conditions, Entry, Listener, Match, Route, RouteId, RouteTable, Rule};
+use crate::session::{self, Key};
+use crate::table::{Attached, Conditions, Entry, Listener, Match, Route, RouteTable, Rule};
 use crate::timestamp::Timestamp;
 use crate::wire;
 
@@ -40,6 +42,10 @@ pub fn compile(config: &FilterConfig) -> Result<RouteTable, Vec<ConfigProblem>> 
         compiler.problems.add("version", message);
     }
     compiler.table.access_log = config.access_log;
+    if config.session_key.as_deref() == Some("") {
+        compiler.problems.add("sessionKey", "is empty");
+    }
+    compiler.session_key = Key::new(config.session_key.as_deref());
     for (i, listener) in config.listeners.iter().enumerate() {
         compiler.within(format_args!("listeners[{i}]"), |compiler| compiler.listener(listener));
     }
@@ -61,11 +67,19 @@ pub fn check_filters(filters: &[config::RouteFilter], matches: &[config::RouteMa
     problems.into_vec()
 }
 
+/// The faults that [`compile`] would find in the sessions of a rule, with paths relative to them (`sessionName`).
+pub fn check_session_persistence(persistence: &config::SessionPersistence) -> Vec<ConfigProblem> {
+    let mut problems = Problems::default();
+    session::check(persistence, &mut problems);
+    problems.into_vec()
+}
+
 #[derive(Default)]
 struct Compiler<'c> {
     table: RouteTable,
     problems: Problems,
     expressions: Expressions,
+    session_key: Key,
     names: BTreeSet<&'c str>,
     /// For each Gateway and port its place in the table, and its listeners' protocol and hostnames.
     ports: BTreeMap<(&'c str, u16), Port<'c>>,
@@ -241,11 +255,16 @@ impl<'c> Compiler<'c> {
         let backends = rule.backends.iter().enumerate().filter_map(|(i, backend)| {
             self.within(format_args!("backends[{i}]"), |compiler| compiler.backend(backend, &rule.matches))
         });
-        let mut backends = Backends::new(backends.collect::<Vec<_>>());
-        backends.take_policies(rule);
-        let actions = Actions::compile(&rule.filters, &rule.matches, &mut self.problems);
-        let invalid = rule.invalid.clone();
-        self.table.rules.push(Rule { route, index, invalid, actions, policy: rule.policy.clone(), backends });
+        let backends = Backends::new(backends.collect::<Vec<_>>());
+        let identity = || {
+            let route = self.table.routes.get(route).map_or("", |route| &route.id.label);
+            match &rule.name {
+                Some(name) => format!("{route} rule {name}"),
+                None => format!("{route} rules[{index}]"),
+            }
+        };
+        let actions = Actions::of_rule(rule, (&self.session_key, identity), &mut self.problems);
+        self.table.rules.push(Rule { route, index, invalid: rule.invalid.clone(), actions, backends });
     }
 
     fn conditions(&mut self, route_match: &config::RouteMatch) -> Option<(PathMatch, Conditions)> {
@@ -260,14 +279,6 @@ impl<'c> Compiler<'c> {
             Some(name) => self.sound("method", Method::parse(name)).map(Some),
             None => Some(None),
         };
-        if let Some(grpc) = &route_match.grpc_method
-            && grpc.kind == ValueMatchType::RegularExpression
-        {
-            for (field, value) in [("service", &grpc.service), ("method", &grpc.method)] {
-                let expression = value.as_deref().map(|value| self.expressions.compile(value)).transpose();
-                self.sound(format_args!("grpcMethod.{field}"), expression);
-            }
-        }
         let headers = self.values("headers", &route_match.headers, header::parse_name);
         let headers = headers.into_iter().map(|(name, value)| HeaderMatch { name, value }).collect();
         let query_params = self.values("queryParams", &route_match.query_params, parameter_name);
@@ -307,7 +318,7 @@ impl<'c> Compiler<'c> {
         backend: &config::Backend,
         matches: &[config::RouteMatch],
     ) -> Option<(Target, u32, Option<Box<Actions>>)> {
-        let actions = Actions::compile(&backend.filters, matches, &mut self.problems);
+        let actions = Actions::of_backend(backend, matches, &mut self.problems);
         if backend.weight > MAX_WEIGHT {
             self.problems
                 .add("weight", format!("{} is too large; weights are 0 to {MAX_WEIGHT}", backend.weight));
