@@ -86,8 +86,8 @@ impl Inputs {
             "there is no object in {}",
             texts.iter().map(|input| input.path.as_str()).collect::<Vec<_>>().join(", ")
         );
-        let options =
-            translate::Options { backends: self.backends.backends.clone(), local: true, access_log: false };
+        let backends = self.backends.backends.clone();
+        let options = translate::Options { backends, local: true, ..translate::Options::default() };
         let mut translation = translate::translate(&loaded.snapshot, &options);
         translation.problems.extend(loaded.problems);
         translation.problems.sort();

@@ -243,6 +243,7 @@ mod tests {
         Model {
             gateways: gateways.collect(),
             clusters: BTreeMap::new(),
+            policies: BTreeMap::new(),
             certificates: BTreeMap::new(),
             filter_config: FilterConfig::default(),
         }
