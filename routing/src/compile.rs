@@ -178,6 +178,9 @@ impl<'c> Compiler<'c> {
         route: &'c config::Route,
         listener: Option<Hostname<'c>>,
     ) -> (Attached, BTreeSet<Hostname<'c>>) {
+        if route.kind == config::RouteKind::GrpcRoute {
+            self.problems.add("kind", "GRPCRoute is not supported yet");
+        }
         self.name("namespace", &route.namespace);
         self.name("name", &route.name);
         let created = route.creation_timestamp.as_deref().and_then(|text| {
@@ -225,6 +228,12 @@ impl<'c> Compiler<'c> {
         if let Some(name) = &rule.name {
             self.name("name", name);
         }
+        if let Some(policy) = &rule.policy {
+            self.problems.add("policy", format!("{policy:?}: policies are not supported yet"));
+        }
+        if rule.session_persistence.is_some() {
+            self.problems.add("sessionPersistence", "is not supported yet");
+        }
         let id = self.table.rules.len();
         for (i, route_match) in rule.matches.iter().enumerate() {
             self.within(format_args!("matches[{i}]"), |compiler| {
@@ -258,14 +267,6 @@ impl<'c> Compiler<'c> {
             Some(name) => self.sound("method", Method::parse(name)).map(Some),
             None => Some(None),
         };
-        if let Some(grpc) = &route_match.grpc_method
-            && grpc.kind == ValueMatchType::RegularExpression
-        {
-            for (field, value) in [("service", &grpc.service), ("method", &grpc.method)] {
-                let expression = value.as_deref().map(|value| self.expressions.compile(value)).transpose();
-                self.sound(format_args!("grpcMethod.{field}"), expression);
-            }
-        }
         let headers = self.values("headers", &route_match.headers, header::parse_name);
         let headers = headers.into_iter().map(|(name, value)| HeaderMatch { name, value }).collect();
         let query_params = self.values("queryParams", &route_match.query_params, parameter_name);

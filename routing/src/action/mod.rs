@@ -68,7 +68,8 @@ impl Actions {
                         })
                     }
                     RouteFilter::Cors { .. } => {
-                        filters.iter().take(i).any(|other| matches!(other, RouteFilter::Cors { .. }))
+                        problems.add("type", "CORS is not supported yet");
+                        false
                     }
                 };
                 if again {
