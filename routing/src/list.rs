@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use crate::config::PathMatchType;
-use crate::explain::{ExplainedBackend, ExplainedRoute, explain_backends};
+use crate::explained::{ExplainedBackend, ExplainedRoute, explain_backends};
 use crate::matching::host::Hostname;
 use crate::matching::value::Value;
 use crate::precedence::Precedence;

@@ -218,6 +218,7 @@ fn explain_says_which_and_why() -> Result<()> {
         listener  infra/web/http
         route     HTTPRoute infra/shop  spec.rules[0].matches[0]
         backend   infra/cart-v2/80  weight 1 of 1
+        upstream  GET /cart?x=1 for shop.example.com
 
            CANDIDATE                                 BECAUSE
         *  HTTPRoute infra/shop rules[0].matches[0]  won over HTTPRoute infra/shop rules[1].matches[0]: more headers (1 over 0)

@@ -20,17 +20,22 @@ macro_rules! files {
 pub const FILES: &[(&str, &str)] = files! {
     "backends.yaml"
     "conformance-filters.yaml"
+    "conformance-cors.yaml"
     "conformance.yaml"
+    "cors.yaml"
     "filters.yaml"
+    "grpc-answers.yaml"
     "headers.yaml"
     "hosts.yaml"
     "https.yaml"
     "isolation.yaml"
     "methods.yaml"
     "paths.yaml"
+    "policies.yaml"
     "precedence-pairs.yaml"
     "precedence.yaml"
     "query-params.yaml"
+    "sessions.yaml"
     "ties.yaml"
 };
 
