@@ -21,6 +21,7 @@ pub const FILES: &[(&str, &str)] = files! {
     "backends.yaml"
     "conformance-backends.yaml"
     "conformance-filters.yaml"
+    "conformance-grpc.yaml"
     "conformance-listeners.yaml"
     "conformance.yaml"
     "filters.yaml"
