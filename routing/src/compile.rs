@@ -8,6 +8,7 @@ use rustc_hash::FxHashMap;
 use crate::action::Actions;
 use crate::backend::{Backends, Target};
 use crate::config::{self, FilterConfig, Protocol, RouteKind, VERSION, ValueMatch, ValueMatchType};
+use crate::decision::RouteId;
 use crate::index::{AutomataBudget, Index};
 use crate::matching::grpc::GrpcMatch;
 use crate::matching::header::{self, HeaderMatch};
@@ -18,7 +19,8 @@ use crate::matching::query::QueryMatch;
 use crate::matching::value::{Expressions, Value};
 use crate::precedence::HostnameRank;
 use crate::problem::{ConfigProblem, Problems};
-use crate::table::{Conditions, Entry, Listener, Match, Route, RouteId, RouteTable, Rule};
+use crate::session::{self, Key};
+use crate::table::{Conditions, Entry, Listener, Match, Route, RouteTable, Rule};
 use crate::timestamp::Timestamp;
 use crate::wire;
 
@@ -42,6 +44,10 @@ pub fn compile(config: &FilterConfig) -> Result<RouteTable, Vec<ConfigProblem>> 
         compiler.problems.add("version", message);
     }
     compiler.table.access_log = config.access_log;
+    if config.session_key.as_deref() == Some("") {
+        compiler.problems.add("sessionKey", "is empty");
+    }
+    compiler.session_key = Key::new(config.session_key.as_deref());
     for (i, listener) in config.listeners.iter().enumerate() {
         compiler.within(format_args!("listeners[{i}]"), |compiler| compiler.listener(listener));
     }
@@ -68,12 +74,20 @@ pub fn check_filters(filters: &[config::RouteFilter], matches: &[config::RouteMa
     problems.into_vec()
 }
 
+/// The faults that [`compile`] would find in the sessions of a rule, with paths relative to them (`sessionName`).
+pub fn check_session_persistence(persistence: &config::SessionPersistence) -> Vec<ConfigProblem> {
+    let mut problems = Problems::default();
+    session::check(persistence, &mut problems);
+    problems.into_vec()
+}
+
 #[derive(Default)]
 struct Compiler<'c> {
     table: RouteTable,
     problems: Problems,
     expressions: Expressions,
     automata: AutomataBudget,
+    session_key: Key,
     names: BTreeSet<&'c str>,
     /// For each Gateway and port its place in the table, and its listeners' protocol and hostnames.
     ports: BTreeMap<(&'c str, u16), Port<'c>>,
@@ -234,12 +248,6 @@ impl<'c> Compiler<'c> {
         if let Some(name) = &rule.name {
             self.name("name", name);
         }
-        if let Some(policy) = &rule.policy {
-            self.problems.add("policy", format!("{policy:?}: policies are not supported yet"));
-        }
-        if rule.session_persistence.is_some() {
-            self.problems.add("sessionPersistence", "is not supported yet");
-        }
         let id = self.table.rules.len();
         let is_grpc = kind == RouteKind::GrpcRoute;
         for (i, route_match) in rule.matches.iter().enumerate() {
@@ -259,7 +267,14 @@ impl<'c> Compiler<'c> {
             self.within(format_args!("backends[{i}]"), |compiler| compiler.backend(backend, &rule.matches))
         });
         let backends = Backends::new(backends.collect::<Vec<_>>());
-        let actions = Actions::compile(&rule.filters, &rule.matches, &mut self.problems);
+        let identity = || {
+            let route = self.table.routes.get(route).map_or("", |route| &route.id.label);
+            match &rule.name {
+                Some(name) => format!("{route} rule {name}"),
+                None => format!("{route} rules[{index}]"),
+            }
+        };
+        let actions = Actions::of_rule(rule, (&self.session_key, identity), &mut self.problems);
         self.table.rules.push(Rule { route, index, invalid: rule.invalid.clone(), actions, backends });
     }
 
@@ -345,7 +360,7 @@ impl<'c> Compiler<'c> {
         backend: &config::Backend,
         matches: &[config::RouteMatch],
     ) -> Option<(Target, u32, Option<Box<Actions>>)> {
-        let actions = Actions::compile(&backend.filters, matches, &mut self.problems);
+        let actions = Actions::of_backend(backend, matches, &mut self.problems);
         if backend.weight > MAX_WEIGHT {
             self.problems
                 .add("weight", format!("{} is too large; weights are 0 to {MAX_WEIGHT}", backend.weight));

@@ -3,11 +3,10 @@
 //! It looks at all matches one by one, without the index that [`RouteTable::decide`] uses; a property test holds the
 //! two to the same answer.
 
-use serde::Serialize;
-
-use crate::action::headers::HeaderEdit;
-use crate::backend::{Share, Target};
+use crate::action::cors::preflight;
 use crate::config::{PathMatchType, RouteKind};
+use crate::decision::{Cause, RouteId};
+use crate::explained::{Candidate, Explanation, Served};
 use crate::matching::grpc::{Call, GrpcMatch};
 use crate::matching::header;
 use crate::matching::host::{Host, Hostname};
@@ -15,154 +14,33 @@ use crate::matching::query;
 use crate::matching::value::Value;
 use crate::precedence::{Criterion, Precedence};
 use crate::request::Request;
-use crate::table::{Cause, Decision, Listener, Match, Route, RouteId, RouteTable, Rule};
-
-/// The decision about one request, and the reasons for it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Explanation {
-    /// What happens to the request.
-    pub decision: ExplainedDecision,
-    /// Name of the listener that it belongs to.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub listener: Option<String>,
-    /// The route that takes it.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub route: Option<ExplainedRoute>,
-    /// Index of the rule in the route.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub rule: Option<usize>,
-    /// Index of the match in the rule; 0 for a rule that has none.
-    #[serde(rename = "match", skip_serializing_if = "Option::is_none")]
-    pub match_index: Option<usize>,
-    /// What changes on the way to the backend and back, where it is the same for every backend that may be chosen.
-    #[serde(skip_serializing_if = "ExplainedEdits::is_empty")]
-    pub edits: ExplainedEdits,
-    /// The rule's backends.
-    pub backends: Vec<ExplainedBackend>,
-    /// Every match of the listener: those that match in order of precedence, then the others.
-    pub candidates: Vec<Candidate>,
-}
-
-/// What happens to the request.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct ExplainedDecision {
-    /// Whether it is forwarded, redirected or answered by the filter.
-    #[serde(rename = "type")]
-    pub kind: DecisionType,
-    /// The status, where it is answered.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub status: Option<u16>,
-    /// The cluster, where it is the only one that may get the request.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub cluster: Option<String>,
-    /// Where the client is sent, where it is redirected.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub location: Option<String>,
-    /// The reason in words.
-    pub because: String,
-}
-
-/// Whether a request is forwarded, redirected or answered.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-pub enum DecisionType {
-    /// To a backend; where weights choose between several, an invalid share is answered 500 all the same, and one that
-    /// redirects is redirected.
-    Forward,
-    /// By the filter, with another location.
-    Redirect,
-    /// By the filter.
-    Respond,
-}
-
-/// The object that a rule comes from.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct ExplainedRoute {
-    /// Its kind.
-    pub kind: RouteKind,
-    /// Its namespace.
-    pub namespace: String,
-    /// Its name.
-    pub name: String,
-}
-
-impl std::fmt::Display for ExplainedRoute {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{} {}/{}", self.kind, self.namespace, self.name)
-    }
-}
-
-/// A backend of the rule; exactly one of `cluster` and `invalid` is set.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct ExplainedBackend {
-    /// Name of the Envoy cluster.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub cluster: Option<String>,
-    /// Why it cannot be used.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub invalid: Option<String>,
-    /// Its share, relative to the sum of all.
-    pub weight: u32,
-    /// Where the clients of this share are sent, where the backends differ and this one redirects.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub location: Option<String>,
-    /// What changes for this share, where the backends differ.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub edits: Option<ExplainedEdits>,
-}
-
-/// What changes on the way to the backend and back.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct ExplainedEdits {
-    /// The host that the backend sees.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub host: Option<String>,
-    /// The path, with the query string, that the backend sees.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub path: Option<String>,
-    /// Changes of the request's headers, in their order.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub request_headers: Vec<HeaderEdit>,
-    /// Changes of the answer's headers, in their order.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub response_headers: Vec<HeaderEdit>,
-}
-
-impl ExplainedEdits {
-    /// Whether nothing changes.
-    pub fn is_empty(&self) -> bool {
-        *self == Self::default()
-    }
-}
-
-/// One match of the listener.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Candidate {
-    /// The route that it comes from.
-    pub route: ExplainedRoute,
-    /// Index of its rule in the route.
-    pub rule: usize,
-    /// Its index in the rule.
-    #[serde(rename = "match")]
-    pub match_index: usize,
-    /// Whether it takes the request.
-    pub won: bool,
-    /// Why it does, or does not.
-    pub because: String,
-}
+use crate::serve::Taken;
+use crate::table::{Listener, Match, Route, RouteTable, Rule};
 
 impl RouteTable {
-    /// Explains what [`RouteTable::decide`] does with a request.
+    /// Explains what [`RouteTable::decide`] does with a request, with a clock that stands at 0.
     pub fn explain(&self, entry: &[u8], request: &Request<'_>) -> Explanation {
+        self.explain_at(entry, request, &|| 0)
+    }
+
+    /// Explains what [`RouteTable::decide_at`] does with a request.
+    pub fn explain_at(&self, entry: &[u8], request: &Request<'_>, clock: &dyn Fn() -> u64) -> Explanation {
         let host = Host::of(request.authority);
         let listener = match self.listener(entry, &host) {
             Ok(listener) => listener,
-            Err(cause) => return Explanation::without_listener(cause, entry, request),
+            Err(cause) => {
+                let (entry, authority) =
+                    (String::from_utf8_lossy(entry), String::from_utf8_lossy(request.authority));
+                let because = format!("{cause}: \"{authority}\" at \"{entry}\"");
+                return Explanation::new(Served::by_nobody(cause, because, request));
+            }
         };
-        let (met, unmet) = self.examine(listener, &host, request);
+        // A preflight request stands for the one that it asks about, where the rule that takes that one has CORS.
+        let asked = preflight(request).map(|method| Request { method, ..*request });
+        let asked = asked.map(|asked| self.examine(listener, &host, &asked));
+        let asked = asked.filter(|(met, _)| met.first().is_some_and(|winner| winner.rule.has_cors()));
+        let preflight = asked.is_some();
+        let (met, unmet) = asked.unwrap_or_else(|| self.examine(listener, &host, request));
         let winner = met.first();
         let runner_up = met.get(1);
         let mut candidates = Vec::with_capacity(met.len().saturating_add(unmet.len()));
@@ -177,52 +55,21 @@ impl RouteTable {
             candidates.push(contender.candidate(place == 0, because));
         }
         candidates.extend(unmet.into_iter().map(|(contender, because)| contender.candidate(false, because)));
-        let (decision, edits, backends) = winner.map_or_else(
-            || (ExplainedDecision::no_route(), ExplainedEdits::default(), Vec::new()),
-            |winner| self.explain_rule(listener, winner, request),
-        );
+        let served = match winner {
+            None => Served::by_nobody(Cause::NoRoute, Cause::NoRoute.to_string(), request),
+            Some(winner) => {
+                let taken = Taken { listener, found: winner.of, rule: winner.rule, preflight };
+                self.explain_rule(taken, request, clock)
+            }
+        };
         Explanation {
-            decision,
             listener: Some(listener.name.clone()),
             route: winner.map(|winner| winner.route.into()),
             rule: winner.map(|winner| winner.rule.index),
             match_index: winner.map(|winner| winner.of.index),
-            edits,
-            backends,
             candidates,
+            ..Explanation::new(served)
         }
-    }
-
-    /// What the rule does with the request, for each share that may be drawn.
-    fn explain_rule(
-        &self,
-        listener: &Listener,
-        winner: &Contender<'_>,
-        request: &Request<'_>,
-    ) -> (ExplainedDecision, ExplainedEdits, Vec<ExplainedBackend>) {
-        let rule = winner.rule;
-        let serve = |share| self.serve(listener, winner.of, rule, share, request);
-        let shares: Vec<&Share> = rule.backends.iter().filter(|share| share.weight > 0).collect();
-        let decisions: Vec<_> = match shares.as_slice() {
-            [] => vec![serve(None)],
-            shares => shares.iter().map(|share| serve(Some(share))).collect(),
-        };
-        let decision = ExplainedDecision::of(rule, &shares, &decisions);
-        let mut edits: Vec<_> = decisions.iter().map(ExplainedEdits::from).collect();
-        edits.dedup();
-        let mut backends = explain_backends(rule);
-        let alike = match edits.as_slice() {
-            [alike] => Some(alike.clone()),
-            _ => None,
-        };
-        if alike.is_none() || decision.location.is_none() {
-            for (backend, share) in backends.iter_mut().zip(rule.backends.iter()) {
-                let decision = serve(Some(share));
-                backend.location = ExplainedDecision::from(&decision).location;
-                backend.edits = if alike.is_none() { Some((&decision).into()) } else { None };
-            }
-        }
-        (decision, alike.unwrap_or_default(), backends)
     }
 
     /// Every match of the listener, parted into those that the request meets and, with a reason, those that it does
@@ -435,132 +282,10 @@ fn is_not(found: &[u8], wanted: &Value) -> String {
     }
 }
 
-impl Explanation {
-    fn without_listener(cause: Cause, entry: &[u8], request: &Request<'_>) -> Self {
-        let (entry, authority) = (String::from_utf8_lossy(entry), String::from_utf8_lossy(request.authority));
-        let because = format!("{cause}: \"{authority}\" at \"{entry}\"");
-        let decision = ExplainedDecision::respond(cause, because);
-        Self {
-            decision,
-            listener: None,
-            route: None,
-            rule: None,
-            match_index: None,
-            edits: ExplainedEdits::default(),
-            backends: Vec::new(),
-            candidates: Vec::new(),
-        }
-    }
-}
-
-impl ExplainedDecision {
-    /// What happens to a request of this rule, given what happens with each share that has a weight (with none at all,
-    /// where there is no such share).
-    fn of(rule: &Rule, shares: &[&Share], decisions: &[Decision<'_>]) -> Self {
-        let mut alike: Vec<_> = decisions.iter().map(Self::from).collect();
-        alike.dedup();
-        let because = |one: &Self| match (shares, one.kind) {
-            _ if rule.invalid.is_some() => rule.invalid.clone().unwrap_or_default(),
-            _ if rule.actions.as_ref().is_some_and(|actions| actions.redirect.is_some()) => match one.kind {
-                DecisionType::Redirect => "the rule redirects".to_owned(),
-                _ => Cause::NoLocation.to_string(),
-            },
-            (_, DecisionType::Redirect) => "the only backend with a weight redirects".to_owned(),
-            ([], _) if rule.backends.iter().next().is_none() => "the rule has no backends".to_owned(),
-            ([], _) => "all weights of the rule are 0".to_owned(),
-            (_, DecisionType::Forward) => "the only backend with a weight".to_owned(),
-            ([Share { target: Target::Invalid(reason), .. }], _) => reason.clone(),
-            _ => one.because.clone(),
-        };
-        match alike.as_slice() {
-            [one] => Self { because: because(one), ..one.clone() },
-            _ => Self {
-                kind: DecisionType::Forward,
-                status: None,
-                cluster: None,
-                location: None,
-                because: format!("one of {} backends by weight", alike.len()),
-            },
-        }
-    }
-
-    fn no_route() -> Self {
-        Self::respond(Cause::NoRoute, Cause::NoRoute.to_string())
-    }
-
-    fn respond(cause: Cause, because: String) -> Self {
-        let (kind, status) = (DecisionType::Respond, Some(cause.status()));
-        Self { kind, status, cluster: None, location: None, because }
-    }
-}
-
-/// Without a reason but that of an answer: what decided is not known here.
-impl From<&Decision<'_>> for ExplainedDecision {
-    fn from(decision: &Decision<'_>) -> Self {
-        match decision {
-            Decision::Forward { cluster, .. } => Self {
-                kind: DecisionType::Forward,
-                status: None,
-                cluster: Some((*cluster).to_owned()),
-                location: None,
-                because: String::new(),
-            },
-            Decision::Redirect { status, location, .. } => Self {
-                kind: DecisionType::Redirect,
-                status: Some(*status),
-                cluster: None,
-                location: Some(location.clone()),
-                because: String::new(),
-            },
-            Decision::Respond { cause: Cause::InvalidBackend, .. } => {
-                Self::respond(Cause::InvalidBackend, "no backend with a weight can be used".to_owned())
-            }
-            Decision::Respond { cause, .. } => Self::respond(*cause, cause.to_string()),
-        }
-    }
-}
-
-impl From<&Decision<'_>> for ExplainedEdits {
-    fn from(decision: &Decision<'_>) -> Self {
-        match decision {
-            Decision::Forward { edits, .. } => Self {
-                host: edits.host.map(str::to_owned),
-                path: edits.path.as_deref().map(|path| String::from_utf8_lossy(path).into_owned()),
-                request_headers: edits.request_headers.iter().cloned().collect(),
-                response_headers: edits.response_headers.iter().cloned().collect(),
-            },
-            Decision::Redirect { response_headers, .. } | Decision::Respond { response_headers, .. } => {
-                Self { response_headers: response_headers.iter().cloned().collect(), ..Self::default() }
-            }
-        }
-    }
-}
-
-/// The rule's backends; what changes for each is added where a request is at hand.
-pub(crate) fn explain_backends(rule: &Rule) -> Vec<ExplainedBackend> {
-    rule.backends.iter().map(ExplainedBackend::from).collect()
-}
-
-impl From<&Share> for ExplainedBackend {
-    fn from(share: &Share) -> Self {
-        let (cluster, invalid) = match &share.target {
-            Target::Cluster(name) => (Some(name.clone()), None),
-            Target::Invalid(reason) => (None, Some(reason.clone())),
-        };
-        Self { cluster, invalid, weight: share.weight, location: None, edits: None }
-    }
-}
-
-impl From<&RouteId> for ExplainedRoute {
-    fn from(id: &RouteId) -> Self {
-        Self { kind: id.kind, namespace: id.namespace.clone(), name: id.name.clone() }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{compile, parse};
+    use crate::{DecisionType, compile, parse};
 
     const CONFIG: &str = r#"{"version": 1, "listeners": [{
         "name": "infra/web/http", "gateway": "infra/web", "port": 80, "protocol": "HTTP", "hostname": "*.example.com",
@@ -666,6 +391,7 @@ mod tests {
             "route": {"kind": "HTTPRoute", "namespace": "foo-ns", "name": "foo"},
             "rule": 0,
             "match": 0,
+            "upstream": {"method": "GET", "host": "foo.example.com", "path": "/foo"},
             "backends": [{"cluster": "foo-v1", "weight": 80}, {"cluster": "foo-v2", "weight": 20}],
             "candidates": [{
                 "route": {"kind": "HTTPRoute", "namespace": "foo-ns", "name": "foo"},

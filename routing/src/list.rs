@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use crate::config::PathMatchType;
-use crate::explain::{ExplainedBackend, ExplainedRoute, explain_backends};
+use crate::explained::{ExplainedBackend, ExplainedRoute, explain_backends};
 use crate::matching::host::Hostname;
 use crate::matching::value::Value;
 use crate::precedence::Precedence;
@@ -99,7 +99,10 @@ impl RouteTable {
     }
 }
 
+/// No two conditions that differ are written alike: a name that could be taken for more than a name is quoted.
 fn condition(what: &str, name: &str, value: &Value) -> String {
+    let quoted = name.contains(['=', '~', '"']).then(|| format!("{name:?}"));
+    let name = quoted.as_deref().unwrap_or(name);
     match value {
         Value::Exact(value) => format!("{what} {name}={value}"),
         Value::Expression(expression) => format!("{what} {name}~{:?}", expression.source()),

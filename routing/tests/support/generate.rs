@@ -167,23 +167,41 @@ fn rule(kind: RouteKind) -> impl Strategy<Value = Rule> {
     })
 }
 
-/// A config with filters on some of its rules and backends.
+/// A config with filters, policies and sessions on some of its rules, and the first two on some of its backends.
 pub(crate) fn config_with_filters() -> impl Strategy<Value = FilterConfig> {
-    (config(), vec(filters(), 16), vec(any::<Index>(), 64)).prop_map(|(mut config, filters, picks)| {
+    let parts = (config(), vec(filters(), 16), vec(sessions(), 8), vec(any::<Index>(), 64));
+    parts.prop_map(|(mut config, filters, sessions, picks)| {
         let mut picks = picks.iter().cycle();
-        let mut pick = |matches: &[RouteMatch]| -> Vec<RouteFilter> {
-            let pick = picks.next().map_or(0, |pick| pick.index(filters.len()));
-            filters[pick].iter().map(|filter| fitting(filter.clone(), matches)).collect()
-        };
+        let mut pick = |of: usize| picks.next().map_or(0, |pick| pick.index(of));
         let routes = config.listeners.iter_mut().flat_map(|listener| &mut listener.routes);
         for rule in routes.flat_map(|route| &mut route.rules) {
-            rule.filters = pick(&rule.matches);
+            let mut some = |matches: &[RouteMatch]| -> (Vec<RouteFilter>, Option<String>) {
+                let chosen = &filters[pick(filters.len())];
+                let policy = [None, Some("p-1".to_owned()), Some("p-2".to_owned())].into_iter().nth(pick(3));
+                (chosen.iter().map(|filter| fitting(filter.clone(), matches)).collect(), policy.flatten())
+            };
+            (rule.filters, rule.policy) = some(&rule.matches);
             for backend in &mut rule.backends {
-                backend.filters = pick(&rule.matches);
+                (backend.filters, backend.policy) = some(&rule.matches);
+                backend.filters.retain(|filter| !matches!(filter, RouteFilter::Cors { .. }));
             }
+            rule.session_persistence = sessions[pick(sessions.len())].clone();
         }
         config
     })
+}
+
+fn sessions() -> impl Strategy<Value = Option<SessionPersistence>> {
+    let kind = select(vec![SessionType::Cookie, SessionType::Header]);
+    let timeout = option::of(select(vec![1, 60]));
+    option::of((kind, select(vec!["s", "S-1"]), timeout).prop_map(|(kind, name, absolute_timeout)| {
+        SessionPersistence {
+            kind,
+            session_name: name.to_owned(),
+            absolute_timeout,
+            lifetime_type: CookieLifetimeType::Session,
+        }
+    }))
 }
 
 /// A replacement of a prefix becomes one of the full path where there is no prefix.
@@ -219,8 +237,27 @@ fn filters() -> impl Strategy<Value = Vec<RouteFilter>> {
         2 => (hostname(), option::of(path_modifier()))
             .prop_map(|(hostname, path)| RouteFilter::UrlRewrite { url_rewrite: UrlRewrite { hostname, path } }),
     ];
-    let some = (option::of(request), option::of(response), option::of(elsewhere));
-    some.prop_map(|(a, b, c)| [a, b, c].into_iter().flatten().collect())
+    let cors = cors().prop_map(|it| RouteFilter::Cors { cors: it });
+    let some = (option::of(request), option::of(response), option::of(elsewhere), option::of(cors));
+    some.prop_map(|(a, b, c, d)| [a, b, c, d].into_iter().flatten().collect())
+}
+
+fn cors() -> impl Strategy<Value = Cors> {
+    let origins = select(vec![vec![], vec!["*"], vec!["http://a.x"], vec!["http://a.x", "https://*.x:8443"]]);
+    let names = || select(vec![vec![], vec!["*"], vec!["PUT"]]);
+    (origins, any::<bool>(), names(), names(), names()).prop_map(
+        |(origins, allow_credentials, methods, headers, exposed)| {
+            let owned = |names: Vec<&str>| names.into_iter().map(str::to_owned).collect();
+            Cors {
+                allow_origins: owned(origins),
+                allow_credentials,
+                allow_methods: owned(methods),
+                allow_headers: owned(headers),
+                expose_headers: owned(exposed),
+                max_age: 5,
+            }
+        },
+    )
 }
 
 fn modifier() -> impl Strategy<Value = HeaderModifier> {
@@ -385,13 +422,22 @@ pub(crate) fn incoming() -> impl Strategy<Value = Incoming> {
         "?p=1+2&q=1?2",
         "?p=1+2",
     ]);
-    let header = prop_oneof![
-        3 => (select(vec!["h", "h", "g", "i"]), select(vec!["1", "2", "12", ""])),
-        1 => (Just("content-type"), select(vec!["application/grpc", "Application/gRPC+proto", "text/html"])),
-    ];
+    let plain = (select(vec!["h", "h", "g", "i"]), select(vec!["1", "2", "12", ""]));
+    let content_type =
+        (Just("content-type"), select(vec!["application/grpc", "Application/gRPC+proto", "text/html"]));
+    let of_scripts = select(vec![
+        ("origin", "http://a.x"),
+        ("origin", "https://b.x:8443"),
+        ("origin", "null"),
+        ("access-control-request-method", "GET"),
+        ("access-control-request-method", "POST"),
+        ("access-control-request-headers", "h, g"),
+        ("cookie", "s=AQ"),
+    ]);
+    let header = prop_oneof![2 => plain, 1 => content_type, 2 => of_scripts];
     (
         any::<Index>(),
-        select(vec!["GET", "POST", "get"]),
+        select(vec!["GET", "POST", "get", "OPTIONS"]),
         authority,
         path,
         query,
