@@ -15,7 +15,7 @@ use gatewasm::object::ObjectKey;
 use gatewasm::render::{ConfigSource, Settings, files, render};
 use gatewasm::xds::agent::Target;
 use gatewasm_request_table::{Case, Outcome, Table, tables};
-use gatewasm_routing::config::{FilterConfig, Header, Listener, Protocol, VERSION};
+use gatewasm_routing::config::{FilterConfig, Header, Listener, Protocol};
 use gatewasm_routing::wire;
 use gatewasm_tests::certificate::Certificate;
 use gatewasm_tests::client::Answer;
