@@ -29,6 +29,16 @@ test-wasm: (tools "test")
     CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUNNER=wasm-bindgen-test-runner \
         cargo test --locked --target wasm32-unknown-unknown -p gatewasm-request-table --test wasm
 
+# Engine and reference implementation compared: 10 million requests natively (`--pairs N --seed S`)
+[group('test')]
+differential *ARGUMENTS: (tools "build")
+    cargo run --locked --release --quiet -p gatewasm-reference --bin differential -- {{ ARGUMENTS }}
+
+# Checks the check: the comparison must find each of tests/reference/mutants/*.patch (`[PAIRS] [NAME…]`)
+[group('test')]
+mutants *ARGUMENTS: (tools "build")
+    tests/reference/mutants.sh {{ ARGUMENTS }}
+
 # Golden files: write what is generated now, then show what changed
 [group('test')]
 update-golden:

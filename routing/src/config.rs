@@ -229,7 +229,7 @@ pub struct PathMatch {
 }
 
 /// How a path is compared (Gateway API `PathMatchType`).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub enum PathMatchType {
     /// The whole path, case-sensitive.

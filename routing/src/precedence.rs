@@ -8,20 +8,27 @@
 //! 1. most characters in a matching hostname without a wildcard,
 //! 2. most characters in a matching hostname.
 //!
+//! Of matches of both kinds (for a gRPC request alone, as GRPCRoutes take no other; open in the spec) then
+//!
+//! 3. those of GRPCRoutes: they were written for such requests.
+//!
 //! Gateway API, `HTTPRouteRule.matches`, paraphrased: then, across all rules of all routes, the match that has
 //!
-//! 3. an `Exact` path, then (open in the spec; decision record 0002) a `RegularExpression`, then a `PathPrefix`,
-//! 4. most characters in its path; a trailing slash of a prefix is not counted, as it means nothing,
-//! 5. a method,
-//! 6. most headers,
-//! 7. most query parameters.
+//! 4. an `Exact` path, then (open in the spec; decision record 0002) a `RegularExpression`, then a `PathPrefix`,
+//! 5. most characters in its path; a trailing slash of a prefix is not counted, as it means nothing,
+//! 6. a method,
+//! 7. most headers,
+//! 8. most query parameters.
 //!
-//! Ties between routes: 8. the oldest by creation timestamp, 9. the first by `{namespace}/{name}`. Within a route:
-//! 10. the first rule, and 11. its first match.
+//! Gateway API, `GRPCRouteRule.matches`, paraphrased: of GRPCRoutes, in place of those, the match that has most
+//! characters in its service, then in its method, then most headers.
+//!
+//! Ties between routes: 9. the oldest by creation timestamp, 10. the first by `{namespace}/{name}`. Within a route:
+//! 11. the first rule, and 12. its first match.
 
 use std::cmp::Ordering;
 
-use crate::config::PathMatchType;
+use crate::config::{PathMatchType, RouteKind};
 use crate::timestamp::Timestamp;
 
 /// The key of one match under one hostname. The lesser one takes precedence: the winner is the first of a sorted list.
@@ -29,6 +36,12 @@ use crate::timestamp::Timestamp;
 pub struct Precedence<'a> {
     /// The matching hostname's share in the order.
     pub hostname: HostnameRank,
+    /// Kind of the route. What only the other kind's matches have is the same in all of this one's.
+    pub kind: RouteKind,
+    /// Characters of the gRPC service; 0 for every service.
+    pub service_length: usize,
+    /// Characters of the gRPC method; 0 for every method.
+    pub grpc_method_length: usize,
     /// How the path is compared.
     pub path_type: PathMatchType,
     /// Characters of the path, without the trailing slashes of a prefix.
@@ -65,6 +78,12 @@ pub enum Criterion {
     NonWildcardHostname,
     /// Characters in a matching hostname.
     Hostname,
+    /// GRPCRoute, then HTTPRoute.
+    RouteKind,
+    /// Characters in the gRPC service.
+    GrpcService,
+    /// Characters in the gRPC method.
+    GrpcMethod,
     /// Exact, then RegularExpression, then PathPrefix.
     PathType,
     /// Characters in the path.
@@ -93,6 +112,9 @@ impl Precedence<'_> {
         [
             (Criterion::NonWildcardHostname, other.hostname.non_wildcard.cmp(&self.hostname.non_wildcard)),
             (Criterion::Hostname, other.hostname.any.cmp(&self.hostname.any)),
+            (Criterion::RouteKind, kind_rank(self.kind).cmp(&kind_rank(other.kind))),
+            (Criterion::GrpcService, other.service_length.cmp(&self.service_length)),
+            (Criterion::GrpcMethod, other.grpc_method_length.cmp(&self.grpc_method_length)),
             (Criterion::PathType, rank(self.path_type).cmp(&rank(other.path_type))),
             (Criterion::PathLength, other.path_length.cmp(&self.path_length)),
             (Criterion::Method, other.method.cmp(&self.method)),
@@ -120,6 +142,13 @@ impl PartialOrd for Precedence<'_> {
     }
 }
 
+fn kind_rank(kind: RouteKind) -> u8 {
+    match kind {
+        RouteKind::GrpcRoute => 0,
+        RouteKind::HttpRoute => 1,
+    }
+}
+
 fn rank(path_type: PathMatchType) -> u8 {
     match path_type {
         PathMatchType::Exact => 0,
@@ -139,6 +168,9 @@ mod tests {
 
     const PLAIN: Precedence<'_> = Precedence {
         hostname: HostnameRank { non_wildcard: 0, any: 0 },
+        kind: RouteKind::HttpRoute,
+        service_length: 0,
+        grpc_method_length: 0,
         path_type: PathMatchType::PathPrefix,
         path_length: 4,
         method: false,
@@ -159,6 +191,9 @@ mod tests {
                 Precedence { hostname: HostnameRank { non_wildcard: 1, any: 0 }, ..PLAIN },
             ),
             (Criterion::Hostname, Precedence { hostname: HostnameRank { non_wildcard: 0, any: 1 }, ..PLAIN }),
+            (Criterion::RouteKind, Precedence { kind: RouteKind::GrpcRoute, ..PLAIN }),
+            (Criterion::GrpcService, Precedence { service_length: 1, ..PLAIN }),
+            (Criterion::GrpcMethod, Precedence { grpc_method_length: 1, ..PLAIN }),
             (Criterion::PathType, Precedence { path_type: PathMatchType::RegularExpression, ..PLAIN }),
             (Criterion::PathLength, Precedence { path_length: 5, ..PLAIN }),
             (Criterion::Method, Precedence { method: true, ..PLAIN }),

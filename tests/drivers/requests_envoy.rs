@@ -461,7 +461,10 @@ impl World {
         for name in names {
             let echo = Echo::start(name).await?;
             let endpoint = model::Endpoint { host: echo.address.ip().to_string(), port: echo.address.port() };
-            clusters.insert(name.clone(), model::Cluster { endpoints: BTreeSet::from([endpoint]) });
+            clusters.insert(
+                name.clone(),
+                model::Cluster { endpoints: BTreeSet::from([endpoint]), ..model::Cluster::default() },
+            );
             echoes.push(echo);
         }
         let certificate = certificate(tables)?;
@@ -564,6 +567,7 @@ fn merge(tables: &[Table], clusters: BTreeMap<String, model::Cluster>, certifica
     let mut merged = Model {
         gateways: BTreeMap::new(),
         clusters,
+        policies: BTreeMap::new(),
         certificates: BTreeMap::from([(
             secret.clone(),
             model::Certificate {

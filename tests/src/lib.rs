@@ -5,6 +5,7 @@ pub mod certificate;
 pub mod client;
 pub mod exact;
 pub mod golden;
+pub mod grpc;
 pub mod load;
 pub mod mount;
 pub mod process;

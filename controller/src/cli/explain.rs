@@ -1,21 +1,23 @@
 //! `gatewasm explain`: which listener, route, rule and backend a request gets, and why each other candidate lost.
 
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::path::PathBuf;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result};
 use gatewasm_routing::{
-    DecisionType, ExplainedCors, ExplainedEdits, ExplainedSession, ExplainedUpstream, Explanation,
+    Candidate, DecisionType, ExplainedCors, ExplainedEdits, ExplainedSession, ExplainedUpstream, Explanation,
     HeaderEdit, Request,
 };
 use hyper::header::{HeaderName, HeaderValue};
 use serde::Serialize;
 
 use super::FINE;
-use super::entry;
 use super::inputs::{Backends, Inputs};
 use super::normal_path::normalise;
 use super::output::{Output, table};
+use crate::entry;
 
 /// Arguments of `gatewasm explain`.
 #[derive(Debug, clap::Args)]
@@ -177,13 +179,32 @@ fn text(Explained { path, explanation }: &Explained) -> String {
     let mut text = table(&rows);
     if !explanation.candidates.is_empty() {
         let mut rows = vec![vec![String::new(), "CANDIDATE".to_owned(), "BECAUSE".to_owned()]];
-        rows.extend(explanation.candidates.iter().map(|candidate| {
+        rows.extend(alike(&explanation.candidates).into_iter().map(|(candidate, more)| {
             let place =
                 format!("{} rules[{}].matches[{}]", candidate.route, candidate.rule, candidate.match_index);
+            let place = if more == 0 { place } else { format!("{place} and {more} more") };
             vec![if candidate.won { "*" } else { " " }.to_owned(), place, candidate.because.clone()]
         }));
         text.push('\n');
         text.push_str(&table(&rows));
     }
     text
+}
+
+/// The candidates in their order; of those of one route that lost for the same reason the first, with the number of
+/// the others: a route for another host is one line, however many rules it has.
+fn alike(candidates: &[Candidate]) -> Vec<(&Candidate, usize)> {
+    let mut groups: Vec<(&Candidate, usize)> = Vec::new();
+    let mut places: HashMap<_, usize> = HashMap::new();
+    for candidate in candidates {
+        let route = (candidate.route.kind, &candidate.route.namespace, &candidate.route.name);
+        match places.entry((candidate.won, route, &candidate.because)) {
+            Entry::Occupied(place) => groups[*place.get()].1 += 1,
+            Entry::Vacant(place) => {
+                place.insert(groups.len());
+                groups.push((candidate, 0));
+            }
+        }
+    }
+    groups
 }
