@@ -208,3 +208,37 @@ fn alike(candidates: &[Candidate]) -> Vec<(&Candidate, usize)> {
     }
     groups
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use gatewasm_routing::ExplainedRoute;
+    use gatewasm_routing::config::RouteKind;
+
+    #[test]
+    fn what_lost_alike_is_one_line() {
+        let candidate = |name: &str, rule: usize, won: bool, because: &str| Candidate {
+            route: ExplainedRoute {
+                kind: RouteKind::HttpRoute,
+                namespace: "n".to_owned(),
+                name: name.to_owned(),
+            },
+            rule,
+            match_index: 0,
+            won,
+            because: because.to_owned(),
+        };
+        let candidates = [
+            candidate("a", 0, true, "the only match"),
+            candidate("b", 0, false, "another host"),
+            candidate("a", 1, false, "another host"),
+            candidate("b", 1, false, "another path"),
+            candidate("b", 2, false, "another host"),
+        ];
+        let lines: Vec<_> = alike(&candidates)
+            .into_iter()
+            .map(|(candidate, more)| format!("{} {} {more}", candidate.route.name, candidate.rule))
+            .collect();
+        assert_eq!(lines, ["a 0 0", "b 0 1", "a 1 0", "b 1 0"]);
+    }
+}

@@ -22,6 +22,7 @@ pub const FILES: &[(&str, &str)] = files! {
     "conformance-backends.yaml"
     "conformance-filters.yaml"
     "conformance-cors.yaml"
+    "conformance-grpc.yaml"
     "conformance-listeners.yaml"
     "conformance.yaml"
     "cors.yaml"
