@@ -6,7 +6,8 @@
 use crate::action::cors::preflight;
 use crate::config::{PathMatchType, RouteKind};
 use crate::decision::{Cause, RouteId};
-use crate::explained::{Candidate, Explanation, Served};
+use crate::explain_rule::Served;
+use crate::explained::{Candidate, Explanation};
 use crate::matching::grpc::{Call, GrpcMatch};
 use crate::matching::header;
 use crate::matching::host::{Host, Hostname};
