@@ -417,14 +417,14 @@ impl<'c> Compiler<'c> {
     fn sort_matches(&mut self, first: u32) {
         // Under one hostname all matches have the same rank of hostname: it does not matter which.
         let key = |id| self.table.precedence(HostnameRank::default(), self.table.match_at(id)?);
-        let mut sorted: Vec<_> = (first..self.next_match()).filter_map(|id| Some((key(id)?, id))).collect();
-        sorted.sort_unstable_by(|a, b| a.0.cmp(&b.0));
-        let sorted: Vec<u32> = sorted.into_iter().map(|(_, id)| id).collect();
+        // Keys are large: their places move in their stead.
+        let keys: Vec<_> = (first..self.next_match()).map(key).collect();
+        let mut sorted: Vec<usize> = (0..keys.len()).collect();
+        sorted.sort_unstable_by(|a, b| keys.get(*a).cmp(&keys.get(*b)));
+        drop(keys);
         let start = usize::try_from(first).unwrap_or(usize::MAX).min(self.table.matches.len());
         let mut unsorted: Vec<_> = self.table.matches.drain(start..).map(Some).collect();
-        let taken = sorted
-            .into_iter()
-            .filter_map(|id| unsorted.get_mut(usize::try_from(id.checked_sub(first)?).ok()?)?.take());
+        let taken = sorted.into_iter().filter_map(|place| unsorted.get_mut(place)?.take());
         self.table.matches.extend(taken);
     }
 

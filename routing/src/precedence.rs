@@ -108,25 +108,23 @@ impl Precedence<'_> {
     /// The first criterion in which the two differ, and which of them it favours (`Less`: `self`). `None` when they
     /// are the same in all, which two matches of one listener never are.
     pub fn decide(&self, other: &Self) -> Option<(Criterion, Ordering)> {
-        // Where more is better, `other` stands first.
-        [
-            (Criterion::NonWildcardHostname, other.hostname.non_wildcard.cmp(&self.hostname.non_wildcard)),
-            (Criterion::Hostname, other.hostname.any.cmp(&self.hostname.any)),
-            (Criterion::RouteKind, kind_rank(self.kind).cmp(&kind_rank(other.kind))),
-            (Criterion::GrpcService, other.service_length.cmp(&self.service_length)),
-            (Criterion::GrpcMethod, other.grpc_method_length.cmp(&self.grpc_method_length)),
-            (Criterion::PathType, rank(self.path_type).cmp(&rank(other.path_type))),
-            (Criterion::PathLength, other.path_length.cmp(&self.path_length)),
-            (Criterion::Method, other.method.cmp(&self.method)),
-            (Criterion::Headers, other.headers.cmp(&self.headers)),
-            (Criterion::QueryParams, other.query_params.cmp(&self.query_params)),
-            (Criterion::CreationTimestamp, age(self.created).cmp(&age(other.created))),
-            (Criterion::RouteName, self.route.cmp(other.route)),
-            (Criterion::RuleOrder, self.rule.cmp(&other.rule)),
-            (Criterion::MatchOrder, self.match_index.cmp(&other.match_index)),
-        ]
-        .into_iter()
-        .find(|(_, order)| order.is_ne())
+        // One after the other, as most pairs differ early. Where more is better, `other` stands first.
+        let differ = |criterion, order: Ordering| order.is_ne().then_some((criterion, order));
+        let more = |criterion, ours: usize, theirs: usize| differ(criterion, theirs.cmp(&ours));
+        more(Criterion::NonWildcardHostname, self.hostname.non_wildcard, other.hostname.non_wildcard)
+            .or_else(|| more(Criterion::Hostname, self.hostname.any, other.hostname.any))
+            .or_else(|| differ(Criterion::RouteKind, kind_rank(self.kind).cmp(&kind_rank(other.kind))))
+            .or_else(|| more(Criterion::GrpcService, self.service_length, other.service_length))
+            .or_else(|| more(Criterion::GrpcMethod, self.grpc_method_length, other.grpc_method_length))
+            .or_else(|| differ(Criterion::PathType, rank(self.path_type).cmp(&rank(other.path_type))))
+            .or_else(|| more(Criterion::PathLength, self.path_length, other.path_length))
+            .or_else(|| differ(Criterion::Method, other.method.cmp(&self.method)))
+            .or_else(|| more(Criterion::Headers, self.headers, other.headers))
+            .or_else(|| more(Criterion::QueryParams, self.query_params, other.query_params))
+            .or_else(|| differ(Criterion::CreationTimestamp, age(self.created).cmp(&age(other.created))))
+            .or_else(|| differ(Criterion::RouteName, self.route.cmp(other.route)))
+            .or_else(|| differ(Criterion::RuleOrder, self.rule.cmp(&other.rule)))
+            .or_else(|| differ(Criterion::MatchOrder, self.match_index.cmp(&other.match_index)))
     }
 }
 

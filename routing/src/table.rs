@@ -1,5 +1,6 @@
 //! The compiled config, and the rule that takes a request. Nothing is parsed and, but for a repeated header or an
-//! encoded query parameter that a rule asks for, nothing is allocated here.
+//! encoded query parameter that a rule asks for, nothing is allocated here; the automata of expressions grow with the
+//! first requests that they meet.
 
 use rustc_hash::FxHashMap;
 

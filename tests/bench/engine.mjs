@@ -6,15 +6,6 @@ const SAMPLES = 9;
 const SAMPLE_MS = 100;
 const REAPPLIES = 50;
 const PAGE = 64 * 1024;
-// As in lib.rs.
-const SHAPES = { "one host": [10, 1000, 10000, 100000], "many hosts": [10, 1000, 10000, 100000] };
-const SPECIAL = ["headers", "expressions with prefixes", "expressions without prefixes"];
-const WORKLOADS = [
-  ...Object.entries(SHAPES).flatMap(([shape, sizes]) => sizes.map((rules) => ({ shape, rules, ask: "mixed" }))),
-  ...SPECIAL.flatMap((shape) => ["hit", "miss"].map((ask) => ({ shape, rules: 1000, ask }))),
-];
-const DOCUMENT_RULES = 10000;
-
 const module = new WebAssembly.Module(readFileSync(process.argv[2]));
 const instance = () => new WebAssembly.Instance(module, {}).exports;
 const print = (figure) => console.log(JSON.stringify({ engine: "wasm32", ...figure }));
@@ -25,12 +16,15 @@ const time = (work) => {
   return performance.now() - start;
 };
 
+const text = (vm, length) => new TextDecoder().decode(new Uint8Array(vm.memory.buffer, vm.input(), length));
+const describer = instance();
+const { workloads, documentRules } = JSON.parse(text(describer, describer.describe()));
 decisions();
 documents();
 
 // Workloads take turns, so that a machine that is busy for a while is busy for all of them.
 function decisions() {
-  const runs = WORKLOADS.map((workload, place) => {
+  const runs = workloads.map((workload, place) => {
     const { prepare, decide } = instance();
     const requests = prepare(place);
     if (requests === 0) throw new Error(`no workload at ${place}`);
@@ -79,7 +73,7 @@ function documents() {
   }
   print({
     figure: "document",
-    rules: DOCUMENT_RULES,
+    rules: documentRules,
     bytes: length,
     value_ms: Number(median(values).toFixed(2)),
     table_ms: Number(median(tables).toFixed(2)),

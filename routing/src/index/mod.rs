@@ -7,11 +7,13 @@
 mod automaton;
 mod candidates;
 mod expressions;
+mod lengths;
 mod slots;
 
 use automaton::Automata;
 use candidates::Candidates;
 use expressions::ExpressionIndex;
+use lengths::Lengths;
 use slots::{Groups, Slots, hash};
 
 pub(crate) use automaton::Automata as AutomataBudget;
@@ -63,8 +65,10 @@ fn at(matches: &[Match], id: u32) -> Option<&Match> {
 pub(crate) struct Index {
     /// Exact paths and prefixes.
     paths: Slots,
-    /// The lengths of the prefixes, longest first. A path of many elements costs no more than there are.
-    lengths: Box<[u32]>,
+    /// The lengths of the prefixes. A path of many elements costs no more than there are.
+    lengths: Lengths,
+    /// Whether there are exact paths.
+    has_exact: bool,
     expressions: Option<Box<ExpressionIndex>>,
     grpc: Option<Box<GrpcIndex>>,
 }
@@ -82,8 +86,8 @@ struct GrpcIndex {
 impl Index {
     /// Of these matches, by ids that ascend.
     pub(crate) fn new(ids: &[u32], matches: &[Match], automata: &mut Automata) -> Self {
-        let (mut paths, mut lengths, mut expressions) =
-            (Groups::with_capacity(ids.len()), Vec::new(), Vec::new());
+        let (mut paths, mut expressions) = (Groups::with_capacity(ids.len()), Vec::new());
+        let (mut lengths, mut has_exact) = (Lengths::default(), false);
         let mut of_grpc = Vec::new();
         for id in ids.iter().copied() {
             let Some(of) = at(matches, id) else { continue };
@@ -93,23 +97,23 @@ impl Index {
             }
             match &of.path {
                 PathMatch::Exact(path) => {
+                    has_exact = true;
                     paths.push(hash(EXACT, [path.as_bytes()]), id, |other| {
                         is_exact(matches, other, path.as_bytes())
                     });
                 }
                 PathMatch::Prefix(prefix) => {
-                    let (text, length) = (prefix.as_bytes(), u32::try_from(prefix.len()).unwrap_or(NONE));
+                    let text = prefix.as_bytes();
                     paths.push(hash(PREFIX, [text]), id, |other| is_prefix(matches, other, text));
-                    if let Err(place) = lengths.binary_search_by(|known| length.cmp(known)) {
-                        lengths.insert(place, length);
-                    }
+                    lengths.insert(text.len());
                 }
                 PathMatch::Expression(expression) => expressions.push((expression.source().into(), id)),
             }
         }
         Self {
             paths: paths.finish(matches),
-            lengths: lengths.into(),
+            lengths,
+            has_exact,
             expressions: ExpressionIndex::new(expressions, matches, automata),
             grpc: (!of_grpc.is_empty()).then(|| Box::new(GrpcIndex::new(&of_grpc, matches, automata))),
         }
@@ -129,7 +133,7 @@ impl Index {
             Some(grpc) if request.is_grpc() => grpc.find(&asked),
             _ => NONE,
         };
-        if found == NONE {
+        if found == NONE && self.has_exact {
             let exact = self.paths.get(hash(EXACT, [path]), |id| is_exact(matches, id, path));
             found = exact.map_or(NONE, |candidates| candidates.first(&asked, NONE));
         }
@@ -139,8 +143,8 @@ impl Index {
             found = expressions.first(&asked, path, NONE, |of| of.path.matches(path));
         }
         if found == NONE {
-            let mut prefixes = self.lengths.iter().filter_map(|length| {
-                let (prefix, rest) = path.split_at_checked(usize::try_from(*length).ok()?)?;
+            let mut prefixes = self.lengths.up_to(path.len()).filter_map(|length| {
+                let (prefix, rest) = path.split_at_checked(length)?;
                 let whole = prefix.is_empty() || rest.first().is_none_or(|next| *next == b'/');
                 if !whole {
                     return None;

@@ -144,13 +144,13 @@ impl Groups {
     }
 
     pub(super) fn finish(self, matches: &[Match]) -> Slots {
-        let used = self.slots.iter().filter(|slot| slot.value != NONE).copied();
-        let mut slots = Self::free(used.clone().count());
-        for slot in used {
+        let used = || self.slots.iter().filter(|slot| slot.value != NONE);
+        let mut slots = Self::free(used().count());
+        for slot in used() {
             let mut places = places(slots.len(), slot.hash);
             let free = places.find(|place| slots.get(*place).is_some_and(|other| other.value == NONE));
             if let Some(free) = free.and_then(|free| slots.get_mut(free)) {
-                *free = slot;
+                *free = *slot;
             }
         }
         let lists = self.lists.into_iter().map(|ids| Candidates::new(ids, matches)).collect();

@@ -44,6 +44,21 @@ thread_local! {
     static READ: RefCell<Read> = const { RefCell::new(Read::Nothing) };
 }
 
+/// Makes a description of what is measured, in JSON, as input. Returns its length.
+#[allow(unsafe_code)]
+#[unsafe(no_mangle)]
+pub extern "C" fn describe() -> usize {
+    let workloads: Vec<_> = WORKLOADS
+        .iter()
+        .map(|(shape, rules, ask)| serde_json::json!({"shape": shape.name(), "rules": rules, "ask": ask.name()}))
+        .collect();
+    let description = serde_json::json!({"workloads": workloads, "documentRules": DOCUMENT_RULES});
+    let json = description.to_string().into_bytes();
+    let length = json.len();
+    INPUT.set(json);
+    length
+}
+
 /// Makes the workload of this place in [`WORKLOADS`]. Returns its number of requests; 0 where there is none.
 // The names must survive in the module; the lint counts that as unsafe.
 #[allow(unsafe_code)]

@@ -26,13 +26,10 @@ fn decisions() {
         }
     }
     for ((shape, rules, ask), samples) in WORKLOADS.iter().zip(samples) {
-        let name = |known: &[(Shape, &'static str)]| {
-            known.iter().find(|one| one.0 == *shape).map_or("", |one| one.1)
-        };
-        let ask = Ask::ALL.iter().find(|one| one.0 == *ask).map_or("", |one| one.1);
         println!(
-            r#"{{"engine":"native","figure":"decision","shape":"{}","rules":{rules},"ask":"{ask}","ns":{:.0}}}"#,
-            name(&Shape::ALL),
+            r#"{{"engine":"native","figure":"decision","shape":"{}","rules":{rules},"ask":"{}","ns":{:.0}}}"#,
+            shape.name(),
+            ask.name(),
             median(samples)
         );
     }

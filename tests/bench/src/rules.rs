@@ -18,14 +18,21 @@ pub enum Shape {
 }
 
 impl Shape {
-    /// Each with its name in the figures.
-    pub const ALL: [(Self, &'static str); 5] = [
-        (Self::OneHost, "one host"),
-        (Self::ManyHosts, "many hosts"),
-        (Self::Headers, "headers"),
-        (Self::Prefixed, "expressions with prefixes"),
-        (Self::Unprefixed, "expressions without prefixes"),
-    ];
+    /// All.
+    #[cfg(test)]
+    pub(crate) const ALL: [Self; 5] =
+        [Self::OneHost, Self::ManyHosts, Self::Headers, Self::Prefixed, Self::Unprefixed];
+
+    /// Its name in the figures.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::OneHost => "one host",
+            Self::ManyHosts => "many hosts",
+            Self::Headers => "headers",
+            Self::Prefixed => "expressions with prefixes",
+            Self::Unprefixed => "expressions without prefixes",
+        }
+    }
 
     /// Rules on each host.
     fn per_host(self, rules: usize) -> usize {
