@@ -4,6 +4,7 @@
 pub mod certificate;
 pub mod client;
 pub mod exact;
+pub mod fast_clock;
 pub mod golden;
 pub mod grpc;
 pub mod load;
