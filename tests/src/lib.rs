@@ -3,12 +3,15 @@
 
 pub mod certificate;
 pub mod client;
+pub mod connection;
+pub mod differential;
 pub mod exact;
 pub mod golden;
 pub mod load;
 pub mod mount;
 pub mod process;
 pub mod running;
+pub mod served;
 pub mod standalone;
 pub mod tools;
 pub mod until;
