@@ -3,6 +3,8 @@
 
 pub mod certificate;
 pub mod client;
+pub mod connection;
+pub mod differential;
 pub mod exact;
 pub mod fast_clock;
 pub mod golden;
@@ -11,6 +13,7 @@ pub mod load;
 pub mod mount;
 pub mod process;
 pub mod running;
+pub mod served;
 pub mod standalone;
 pub mod tools;
 pub mod until;

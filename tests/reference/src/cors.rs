@@ -49,9 +49,7 @@ pub fn preflight(cors: &Cors, question: &Question, answer: &mut Headers) -> u16 
 
 /// Changes an answer to a request that is no preflight.
 pub fn share(cors: &Cors, question: &Question, answer: &mut Headers) {
-    if depends(cors) {
-        answer.add("vary", b"origin");
-    }
+    answer.add("vary", b"origin");
     let Some(origin) = question.header("origin") else { return };
     answer.0.retain(|name, _| !name.starts_with("access-control-"));
     if allows(cors, question) {
@@ -65,17 +63,13 @@ pub fn share(cors: &Cors, question: &Question, answer: &mut Headers) {
     }
 }
 
-/// Whether the answer depends on the origin: not if all get `*`.
-fn depends(cors: &Cors) -> bool {
-    cors.allow_credentials || cors.allow_origins != ["*"]
-}
-
-/// Whether the request's origin is one of the filter's.
+/// Whether the request's origin is one of the filter's, without case. Several are none (decision record 0011).
 fn allows(cors: &Cors, question: &Question) -> bool {
-    let origin = question.header("origin").and_then(|origin| std::str::from_utf8(origin).ok());
-    let Some(origin) = origin else { return false };
+    let lines: Vec<_> = question.headers.iter().filter(|line| line.0 == "origin").collect();
+    let [(_, origin)] = lines.as_slice() else { return false };
+    let Ok(origin) = std::str::from_utf8(origin).map(str::to_ascii_lowercase) else { return false };
     cors.allow_origins.iter().any(|allowed| {
-        let (Some(allowed), Some(origin)) = (parts(allowed), parts(origin)) else { return allowed == "*" };
+        let (Some(allowed), Some(origin)) = (parts(allowed), parts(&origin)) else { return allowed == "*" };
         let host = match allowed.host.strip_prefix('*') {
             // To the left of what follows, at least something.
             Some(end) => origin.host.len() > end.len() && origin.host.ends_with(end),
@@ -221,7 +215,7 @@ pub fn fault(answer: &Headers, cors: &Cors) -> Option<String> {
     let vary = answer.joined("vary").unwrap_or_default();
     let vary = String::from_utf8_lossy(&vary).to_ascii_lowercase();
     let names_origin = vary.split(',').any(|name| ["origin", "*"].contains(&name.trim()));
-    (depends(cors) && !names_origin).then(|| "vary does not name origin".to_owned())
+    (!names_origin).then(|| "vary does not name origin".to_owned())
 }
 
 #[cfg(test)]
@@ -264,6 +258,7 @@ mod tests {
             ("http://*", "http://any:8080", false),
             ("*", "null", true),
             ("https://a.test", "null", false),
+            ("https://a.test", "HTTPS://A.test", true),
         ] {
             assert_eq!(allows(&cors(&[allowed]), &asked(origin)), expected, "{allowed} {origin}");
         }
