@@ -181,6 +181,7 @@ const fn words(cause: Cause) -> (&'static str, &'static str) {
         Cause::NoBackends => ("gatewasm_no_backends", "the route has no backend\n"),
         Cause::InvalidBackend => ("gatewasm_invalid_backend", "the backend is not valid\n"),
         Cause::NoLocation => ("gatewasm_no_location", "the request has no host or path to redirect\n"),
+        Cause::AmbiguousPath => ("gatewasm_ambiguous_path", "the path has a dot segment with parameters\n"),
     }
 }
 

@@ -156,6 +156,9 @@ pub struct Candidate {
 impl RouteTable {
     /// Explains what [`RouteTable::decide`] does with a request.
     pub fn explain(&self, entry: &[u8], request: &Request<'_>) -> Explanation {
+        if request.is_ambiguous() {
+            return Explanation::without_listener(Cause::AmbiguousPath, entry, request);
+        }
         let host = Host::of(request.authority);
         let listener = match self.listener(entry, &host) {
             Ok(listener) => listener,

@@ -202,6 +202,8 @@ pub enum Cause {
     InvalidBackend,
     /// The rule redirects, and the request has no host or path from which a location could be made.
     NoLocation,
+    /// An element of the path means one thing to the rules and may mean another to the backend.
+    AmbiguousPath,
 }
 
 impl Cause {
@@ -214,7 +216,7 @@ impl Cause {
         match self {
             Self::NoListener | Self::NoRoute => 404,
             Self::Misdirected => 421,
-            Self::NoLocation => 400,
+            Self::NoLocation | Self::AmbiguousPath => 400,
             Self::InvalidRule | Self::NoBackends | Self::InvalidBackend => 500,
         }
     }
@@ -230,6 +232,9 @@ impl fmt::Display for Cause {
             Self::NoBackends => "the rule has no backends",
             Self::InvalidBackend => "the backend is not valid",
             Self::NoLocation => "the request has no host or path to make a location from",
+            Self::AmbiguousPath => {
+                "the path has an element \".;\" or \"..;\", which a backend may take for \".\" or \"..\""
+            }
         })
     }
 }
@@ -239,6 +244,9 @@ impl RouteTable {
     ///
     /// `entry` is the value of [`crate::wire::LISTENER`]; `random` is uniform over all of `u64` and chooses by weight.
     pub fn decide<'t>(&'t self, entry: &[u8], request: &Request<'_>, random: u64) -> Decision<'t> {
+        if request.is_ambiguous() {
+            return respond(Cause::AmbiguousPath, None);
+        }
         let host = Host::of(request.authority);
         let listener = match self.listener(entry, &host) {
             Ok(listener) => listener,

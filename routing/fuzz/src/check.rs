@@ -11,6 +11,11 @@ use gatewasm_routing::{
 /// Where something does not hold, with what it was.
 pub fn check(table: &RouteTable, entry: &[u8], request: &Request<'_>, random: u64) {
     let decision = table.decide(entry, request, random);
+    if !matches!(decision, Decision::Respond { .. }) {
+        let (path, _) = halves(request.path);
+        let dots = |element: &[u8]| element.starts_with(b".;") || element.starts_with(b"..;");
+        assert!(!path.split(|byte| *byte == b'/').any(dots), "an ambiguous path was served: {decision:?}");
+    }
     let explained = table.explain(entry, request);
     agree(&decision, &explained);
     match &decision {
