@@ -143,15 +143,21 @@ pub async fn raw(address: SocketAddr, bytes: &[u8]) -> Result<Vec<u8>> {
 }
 
 pub(crate) fn connector(root: &str) -> Result<TlsConnector> {
+    connector_for(root, &[])
+}
+
+/// A connector that offers these protocols (ALPN).
+pub(crate) fn connector_for(root: &str, protocols: &[&str]) -> Result<TlsConnector> {
     let mut roots = rustls::RootCertStore::empty();
     for certificate in CertificateDer::pem_slice_iter(root.as_bytes()) {
         roots.add(certificate?)?;
     }
     let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let config = rustls::ClientConfig::builder_with_provider(provider)
+    let mut config = rustls::ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()?
         .with_root_certificates(roots)
         .with_no_client_auth();
+    config.alpn_protocols = protocols.iter().map(|protocol| protocol.as_bytes().to_vec()).collect();
     Ok(TlsConnector::from(Arc::new(config)))
 }
 

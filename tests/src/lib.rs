@@ -5,6 +5,8 @@ pub mod certificate;
 pub mod client;
 pub mod exact;
 pub mod golden;
+pub mod hostile;
+pub mod http2;
 pub mod load;
 pub mod mount;
 pub mod process;
