@@ -26,6 +26,10 @@ impl RouteTable {
 
     /// Explains what [`RouteTable::decide_at`] does with a request.
     pub fn explain_at(&self, entry: &[u8], request: &Request<'_>, clock: &dyn Fn() -> u64) -> Explanation {
+        if request.is_ambiguous() {
+            let cause = Cause::AmbiguousPath;
+            return Explanation::new(Served::by_nobody(cause, cause.to_string(), request));
+        }
         let host = Host::of(request.authority);
         let listener = match self.listener(entry, &host) {
             Ok(listener) => listener,

@@ -9,6 +9,8 @@ pub mod exact;
 pub mod fast_clock;
 pub mod golden;
 pub mod grpc;
+pub mod hostile;
+pub mod http2;
 pub mod load;
 pub mod mount;
 pub mod process;
