@@ -29,10 +29,16 @@ test-wasm: (tools "test")
     CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUNNER=wasm-bindgen-test-runner \
         cargo test --locked --target wasm32-unknown-unknown -p gatewasm-request-table --test wasm
 
-# Engine and reference implementation compared: 10 million requests natively (`--pairs N --seed S`)
+# Engine and reference implementation compared: 10 million requests natively (`--pairs N --seed S`), then through Envoy
 [group('test')]
 differential *ARGUMENTS: (tools "build")
     cargo run --locked --release --quiet -p gatewasm-reference --bin differential -- {{ ARGUMENTS }}
+    just differential-envoy
+
+# The same through a real Envoy: 1,000 rule sets with 100 requests each (`[SEED] [RULE SETS] [REQUESTS OF EACH]`)
+[group('test')]
+differential-envoy *ARGUMENTS: (tools "build")
+    cargo run --locked --quiet -p gatewasm-tests --bin differential_envoy -- {{ ARGUMENTS }}
 
 # Checks the check: the comparison must find each of tests/reference/mutants/*.patch (`[PAIRS] [NAME…]`)
 [group('test')]

@@ -2,7 +2,7 @@
 //! cluster that a rule names is an echo backend.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::Path;
 use std::time::Duration;
 
@@ -68,11 +68,16 @@ impl Served {
         let filter_path = folder.join("gatewasm.wasm");
         std::fs::write(&filter_path, gatewasm::filter_binary::WASM)?;
         let mut bindings = BTreeMap::new();
+        // Held until all are chosen: none is chosen twice.
+        let mut held = Vec::new();
         for (key, gateway) in &model.gateways {
             for listener in gateway.listeners.values() {
-                bindings.insert((key.clone(), listener.port), tools::free_address()?);
+                let free = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
+                bindings.insert((key.clone(), listener.port), free.local_addr()?);
+                held.push(free);
             }
         }
+        drop(held);
         let source = ConfigSource::Files(folder.to_owned());
         let settings = Settings { bindings, source, filter_path, access_log: true };
         let addresses = Target::in_folder(folder, 1).addresses();

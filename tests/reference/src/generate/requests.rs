@@ -64,6 +64,15 @@ pub(super) fn question(
     for _ in 0..random.any(&[0, 0, 0, 1, 1, 2, 3]) {
         mutate(random, words, options, &mut draft);
     }
+    if options.wire {
+        let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.:[]".contains(&byte);
+        if draft.host.is_empty() || !draft.host.bytes().all(plain) {
+            "a.test".clone_into(&mut draft.host);
+        }
+        if !draft.path.starts_with('/') {
+            draft.path.insert(0, '/');
+        }
+    }
     if options.grpc {
         grpc(random, words, target, &mut draft);
     }
