@@ -138,17 +138,23 @@ async fn requests_are_tried_again_for_these_codes_and_for_broken_connections() -
     running.stop().await
 }
 
+/// A request with a body of so many bytes, after which the connection ends.
+fn post(path: &str, size: usize) -> Vec<u8> {
+    let head = format!(
+        "POST {path} HTTP/1.1\r\nhost: foo.example.com\r\nconnection: close\r\ncontent-length: {size}\r\n\r\n"
+    );
+    let mut request = head.into_bytes();
+    request.resize(request.len() + size, b'x');
+    request
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn bodies_are_kept_for_retries_up_to_a_mebibyte() -> Result<()> {
     let foo = Echo::start("foo").await?;
     let list = [("/", json!({"retry": {"codes": [503], "attempts": 1}}))];
     let (running, address) = serve(&list, &[("foo", &[foo.address])]).await?;
     for (size, key, arrivals) in [(500_000, "kept", 2), (3_000_000, "too-long", 1)] {
-        let mut request = format!(
-            "POST /?fail=1&key={key} HTTP/1.1\r\nhost: a\r\nconnection: close\r\ncontent-length: {size}\r\n\r\n"
-        )
-        .into_bytes();
-        request.resize(request.len() + size, b'x');
+        let request = post(&format!("/?fail=1&key={key}"), size);
         let answer = String::from_utf8(raw(address, &request).await?)?;
         let status = if arrivals == 2 { "HTTP/1.1 200" } else { "HTTP/1.1 503" };
         assert!(answer.starts_with(status), "{key}: {answer}");
@@ -310,6 +316,10 @@ async fn a_mirror_that_is_down_or_says_nothing_changes_no_answer() -> Result<()>
     let seen = load::send(address, &get("/"), 4, 200).await?;
     assert_eq!((seen.failures(), seen.answers()), (0, 200), "{seen:?}");
     assert!(begin.elapsed() < Duration::from_secs(10), "{:?}", begin.elapsed());
+    // More than fits into the buffers towards a mirror that reads nothing.
+    let answer = raw(address, &post("/?key=large", 20_000_000)).await?;
+    assert!(answer.starts_with(b"HTTP/1.1 200"), "{}", String::from_utf8_lossy(&answer));
+    assert_eq!(foo.arrivals("large").iter().map(|it| it.echoed.body).collect::<Vec<_>>(), [20_000_000]);
     running.stop().await
 }
 
@@ -406,11 +416,13 @@ async fn changes_of_policies_under_load_fail_no_request() -> Result<()> {
     let load = Load::start(address, &get("/?key=load"), 8, Duration::from_millis(1));
     for change in 0..100_u64 {
         // None, one that was there before, one that was never there, with clusters that come and go.
-        let rule = match change % 5 {
+        let rule = match change % 6 {
             0 => json!({}),
             1 => mirror("a"),
             2 => json!({"timeouts": {"request": format!("{}s", 10 + change)}}),
             3 => mirror("b"),
+            // A cluster in use becomes one that gets copies.
+            4 => mirror("foo"),
             _ => json!({"retry": {"codes": [503], "attempts": 1 + change}, "timeouts": {"request": "30s"}}),
         };
         running.write("route.yaml", &[rules(&[("/", rule)])])?;
