@@ -151,7 +151,7 @@ fn without_dot(authority: &[u8]) -> Vec<u8> {
 
 async fn send_all(served: &Served, rule_set: usize, set: &RuleSet) -> Result<(Vec<Sent>, Vec<Connection>)> {
     let mut connections = HashMap::<&str, Connection>::new();
-    let mut sent = Vec::new();
+    let (mut sent, mut closed) = (Vec::new(), Vec::new());
     for (index, question) in set.questions.iter().enumerate() {
         let entry = question.entry.as_str();
         if !connections.contains_key(entry) {
@@ -159,9 +159,15 @@ async fn send_all(served: &Served, rule_set: usize, set: &RuleSet) -> Result<(Ve
         }
         let connection = connections.get_mut(entry).context("connection")?;
         let answer = connection.send(&request(question)).await?;
-        sent.push(Sent { rule_set, question: index, from: connection.from, answer });
+        let from = connection.from;
+        // Envoy closes after an answer with 400.
+        if answer.headers.get("connection").is_some_and(|value| value == "close") {
+            closed.extend(connections.remove(entry));
+        }
+        sent.push(Sent { rule_set, question: index, from, answer });
     }
-    Ok((sent, connections.into_values().collect()))
+    closed.extend(connections.into_values());
+    Ok((sent, closed))
 }
 
 fn request(question: &Question) -> Request {
