@@ -56,6 +56,11 @@ update-golden:
 test-demo:
     tests/demo_check.sh
 
+# Fuzz the engine and the filter's parser, for so many seconds in all
+[group('test')]
+fuzz SECONDS="60": (tools "fuzz")
+    tests/fuzz.sh {{ SECONDS }}
+
 # Figures: nanoseconds per decision, CPU per request in Envoy, size of the filter
 [group('test')]
 bench: (tools "bench") build
@@ -65,6 +70,7 @@ bench: (tools "bench") build
 [group('check')]
 lint: (tools "build")
     cargo fmt --all --check
+    cargo fmt --manifest-path routing/fuzz/Cargo.toml --check
     cargo clippy --locked --workspace --all-targets --quiet -- -D warnings
     cargo clippy --locked -p gatewasm-routing -p gatewasm-filter --target wasm32-unknown-unknown --quiet -- -D warnings
     RUSTDOCFLAGS="-D warnings" cargo doc --locked --workspace --no-deps --quiet

@@ -3,8 +3,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
+use std::time::Duration;
 
 use gatewasm_routing::config::{FilterConfig, Protocol};
+use serde::Serialize;
 
 use crate::object::ObjectKey;
 
@@ -13,8 +15,11 @@ use crate::object::ObjectKey;
 pub struct Model {
     /// The accepted Gateways of ours.
     pub gateways: BTreeMap<ObjectKey, Gateway>,
-    /// Every cluster that a rule names, by its name `namespace/service/port`.
+    /// Every cluster that a rule or a mirror names, by its name: `namespace/service/port`, and `/h2c` behind it where
+    /// HTTP/2 is spoken.
     pub clusters: BTreeMap<String, Cluster>,
+    /// Every policy that a rule names, by its name.
+    pub policies: BTreeMap<String, Policy>,
     /// Certificates that TLS listeners use, by Secret.
     pub certificates: BTreeMap<ObjectKey, Certificate>,
     /// The routes, as the filter takes them. Compiles without a refusal.
@@ -48,6 +53,18 @@ pub struct Listener {
 pub struct Cluster {
     /// Ready endpoints; empty answers 503.
     pub endpoints: BTreeSet<Endpoint>,
+    /// What is spoken with them.
+    pub protocol: BackendProtocol,
+}
+
+/// What a backend is spoken to with, without TLS.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum BackendProtocol {
+    /// HTTP/1.1.
+    #[default]
+    Http1,
+    /// HTTP/2 with prior knowledge.
+    Http2,
 }
 
 /// Where a backend listens.
@@ -58,6 +75,44 @@ pub struct Endpoint {
     /// Port.
     pub port: u16,
 }
+
+/// What a rule asks of Envoy's own machinery. The default asks for nothing.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Policy {
+    /// Limit of the whole request; `None` is none.
+    pub request_timeout: Option<Duration>,
+    /// Limit of each try; `None` is none.
+    pub backend_timeout: Option<Duration>,
+    /// Whether and when a request is tried again.
+    pub retry: Option<Retry>,
+    /// Who gets copies.
+    pub mirrors: Vec<Mirror>,
+    /// Whether a client is pinned to the endpoint that its session names.
+    pub session: bool,
+}
+
+/// When a request is tried again.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Retry {
+    /// How often at most, not counting the first try.
+    pub attempts: u32,
+    /// Status codes that are tried again; broken connections are in any case.
+    pub codes: BTreeSet<u16>,
+    /// The time that should be between two tries.
+    pub backoff: Option<Duration>,
+}
+
+/// A copy of requests.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Mirror {
+    /// The cluster that gets it.
+    pub cluster: String,
+    /// Of how many requests, in parts of [`PER_MILLION`]; never 0.
+    pub per_million: u32,
+}
+
+/// All requests, as a share of a [`Mirror`].
+pub const PER_MILLION: u32 = 1_000_000;
 
 /// A certificate with its key, already found to belong together.
 #[derive(Clone, PartialEq, Eq)]

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use k8s_openapi::api::core::v1::{Namespace, Secret, Service};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 
-use crate::api::{Gateway, GatewayClass, HttpRoute, ReferenceGrant};
+use crate::api::{Gateway, GatewayClass, GrpcRoute, HttpRoute, ReferenceGrant};
 use crate::object::ObjectKey;
 
 /// The label that every namespace carries, with its name as the value.
@@ -22,6 +22,8 @@ pub struct Snapshot {
     pub gateways: BTreeMap<ObjectKey, Arc<Gateway>>,
     /// HTTPRoutes.
     pub http_routes: BTreeMap<ObjectKey, Arc<HttpRoute>>,
+    /// GRPCRoutes.
+    pub grpc_routes: BTreeMap<ObjectKey, Arc<GrpcRoute>>,
     /// ReferenceGrants.
     pub reference_grants: BTreeMap<ObjectKey, Arc<ReferenceGrant>>,
     /// Services.
@@ -40,6 +42,7 @@ impl Snapshot {
         self.gateway_classes.len()
             + self.gateways.len()
             + self.http_routes.len()
+            + self.grpc_routes.len()
             + self.reference_grants.len()
             + self.services.len()
             + self.endpoint_slices.len()

@@ -30,6 +30,13 @@ mod abi {
             return_data: *mut *mut u8,
             return_size: *mut usize,
         ) -> u32;
+        pub(super) fn proxy_get_header_map_value(
+            map: u32,
+            name: *const u8,
+            name_size: usize,
+            return_data: *mut *mut u8,
+            return_size: *mut usize,
+        ) -> u32;
         pub(super) fn proxy_replace_header_map_value(
             map: u32,
             name: *const u8,
@@ -62,6 +69,7 @@ mod abi {
             grpc_status: i32,
         ) -> u32;
         pub(super) fn proxy_set_effective_context(context: u32) -> u32;
+        pub(super) fn proxy_get_current_time_nanoseconds(return_time: *mut u64) -> u32;
     }
 
     #[link(wasm_import_module = "wasi_snapshot_preview1")]
@@ -140,6 +148,20 @@ impl Headers {
         }
     }
 
+    /// The value of the header `name`, if it is there and not empty.
+    pub(crate) fn get(self, name: &str) -> Option<Vec<u8>> {
+        let (mut data, mut length) = (null_mut(), 0);
+        // SAFETY: the host reads the name during the call; the other pointers are to locals that outlive it, and the
+        // host writes there and keeps neither.
+        check(unsafe {
+            abi::proxy_get_header_map_value(self.map(), name.as_ptr(), name.len(), &mut data, &mut length)
+        })
+        .ok()?;
+        // SAFETY: on success the host has written what it got from the exported allocator and filled.
+        let value = unsafe { received(data, length) };
+        (!value.is_empty()).then_some(value)
+    }
+
     /// Gives the header `name` this one value, whatever it had before.
     pub(crate) fn replace(self, name: &str, value: &[u8]) -> Result<(), HostError> {
         // SAFETY: the host reads name and value during the call and copies them.
@@ -181,10 +203,29 @@ pub(crate) fn set_filter_state(name: &str, value: &str) -> Result<(), HostError>
     check(unsafe { abi::proxy_set_property(name.as_ptr(), name.len(), value.as_ptr(), value.len()) })
 }
 
-/// Answers the request from here. `details` becomes Envoy's `%RESPONSE_CODE_DETAILS%`.
-pub(crate) fn respond(status: u16, details: &str, headers: &[Pair<'_>], body: &str) -> Result<(), HostError> {
-    // "No gRPC status": Envoy derives one from the HTTP status where the request is gRPC.
+/// Seconds since the epoch; 0 where the host does not say.
+pub(crate) fn now() -> u64 {
+    const SECOND: u64 = 1_000_000_000;
+    let mut time = 0;
+    // SAFETY: the pointer is to a local that outlives the call.
+    match check(unsafe { abi::proxy_get_current_time_nanoseconds(&mut time) }) {
+        Ok(()) => time.checked_div(SECOND).unwrap_or_default(),
+        Err(_) => 0,
+    }
+}
+
+/// Answers the request from here. `details` becomes Envoy's `%RESPONSE_CODE_DETAILS%`. Where the request is gRPC, the
+/// answer is one of gRPC, with `grpc_status`, or with one that Envoy derives from the HTTP status, and the body is its
+/// message.
+pub(crate) fn respond(
+    status: u16,
+    grpc_status: Option<u32>,
+    details: &str,
+    headers: &[Pair<'_>],
+    body: &str,
+) -> Result<(), HostError> {
     const NO_GRPC_STATUS: i32 = -1;
+    let grpc_status = grpc_status.and_then(|status| i32::try_from(status).ok()).unwrap_or(NO_GRPC_STATUS);
     let headers = pairs::serialise(headers);
     // SAFETY: the host reads the strings and the headers during the call and copies them.
     check(unsafe {
@@ -196,7 +237,7 @@ pub(crate) fn respond(status: u16, details: &str, headers: &[Pair<'_>], body: &s
             body.len(),
             headers.as_ptr(),
             headers.len(),
-            NO_GRPC_STATUS,
+            grpc_status,
         )
     })
 }

@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 use std::sync::Arc;
 
-use gatewasm_routing::{Cause, Decision, Edits, HeaderEdit, HeaderEdits, Matched, Request, wire};
+use gatewasm_routing::{Cause, Decision, Edits, HeaderEdit, HeaderEdits, Matched, Request, Session, wire};
 
 use crate::host::{self, Headers, HostError};
 use crate::pairs::{self, Pair};
@@ -18,10 +18,15 @@ pub(crate) enum Next {
     Answered,
 }
 
+/// What an answer depends on: parts of the configuration that decided its request, whichever is in effect by then.
+struct Answer {
+    edits: Vec<Arc<[HeaderEdit]>>,
+    session: Option<Box<Session>>,
+}
+
 thread_local! {
-    /// Changes of answers that have yet to come: parts of the configuration that decided the request, whichever is in
-    /// effect by then. Only requests whose answers change are here.
-    static ANSWERS: RefCell<Pending<Vec<Arc<[HeaderEdit]>>>> = const { RefCell::new(Pending::new()) };
+    /// Changes of answers that have yet to come. Only requests whose answers change are here.
+    static ANSWERS: RefCell<Pending<Answer>> = const { RefCell::new(Pending::new()) };
 }
 
 /// A request begins: nothing of an earlier one with the same number, if there ever was one, is for it.
@@ -31,26 +36,40 @@ pub(crate) fn on_begin(context: u32) {
 
 /// Changes the answer, where the rule that took the request says so.
 pub(crate) fn on_response_headers(context: u32) {
-    for edit in take_answer(context).iter().flatten().flat_map(|list| list.iter()) {
-        if let Err(error) = apply(edit, Headers::Response) {
-            log::error!("cannot change a header of an answer, {edit:?}: {error}");
+    let Some(Answer { edits, session }) = take_answer(context) else { return };
+    for edit in edits.iter().flat_map(|list| list.iter()) {
+        change_answer(edit);
+    }
+    if let Some(session) = session {
+        let endpoint = Headers::Response.get(wire::ENDPOINT);
+        if endpoint.is_some() {
+            change_answer(&HeaderEdit::Remove { name: wire::ENDPOINT.into() });
+        }
+        if let Some(edit) = session.answer(endpoint.as_deref(), &host::now) {
+            change_answer(&edit);
         }
     }
 }
 
-fn take_answer(context: u32) -> Option<Vec<Arc<[HeaderEdit]>>> {
+fn change_answer(edit: &HeaderEdit) {
+    if let Err(error) = apply(edit, Headers::Response) {
+        log::error!("cannot change a header of an answer, {edit:?}: {error}");
+    }
+}
+
+fn take_answer(context: u32) -> Option<Answer> {
     ANSWERS.with(|answers| answers.try_borrow_mut().ok()?.take(context))
 }
 
 /// Keeps for the answer of this request what is to change of it.
-fn keep_for_answer(context: u32, edits: HeaderEdits<'_>) {
-    if edits.is_empty() {
+fn keep_for_answer(context: u32, edits: &HeaderEdits<'_>, session: Option<Box<Session>>) {
+    if edits.is_empty() && session.is_none() {
         return;
     }
-    let edits = edits.lists().cloned().collect();
+    let answer = Answer { edits: edits.lists().cloned().collect(), session };
     ANSWERS.with(|answers| {
         if let Ok(mut answers) = answers.try_borrow_mut() {
-            answers.keep(context, edits, |contexts| host::still_alive(contexts, context));
+            answers.keep(context, answer, |contexts| host::still_alive(contexts, context));
         }
     });
 }
@@ -66,10 +85,9 @@ fn apply(edit: &HeaderEdit, headers: Headers) -> Result<(), HostError> {
 /// Routes the request whose headers Envoy has just read.
 pub(crate) fn on_request_headers(context: u32) -> Next {
     plugin::with_plugin_of(context, |plugin| match plugin {
-        Some(plugin) => {
-            route(plugin, context).unwrap_or_else(|details| answer(500, details, &[], "internal error\n"))
-        }
-        None => answer(500, "gatewasm_not_configured", &[], "not configured\n"),
+        Some(plugin) => route(plugin, context)
+            .unwrap_or_else(|details| answer(500, None, details, &[], "internal error\n")),
+        None => answer(500, None, "gatewasm_not_configured", &[], "not configured\n"),
     })
 }
 
@@ -83,33 +101,45 @@ fn route(plugin: &Plugin, context: u32) -> Result<Next, Failed> {
     if entry == wire::PROBE.as_bytes() {
         return Ok(probe(plugin));
     }
-    match plugin.table.decide(entry, &request, plugin::with_vm(|vm| vm.random.next())) {
-        Decision::Forward { cluster, matched, edits } => {
-            keep_for_answer(context, edits.response_headers);
+    let random = plugin::with_vm(|vm| vm.random.next());
+    match plugin.table.decide_at(entry, &request, random, &host::now) {
+        Decision::Forward { cluster, policy, matched, edits, session } => {
+            let endpoint = session.as_ref().and_then(|session| session.endpoint_header());
+            keep_for_answer(context, &edits.response_headers, session);
             change(&edits).map_err(|_| "gatewasm_request_not_changed")?;
-            // After everything that a route may say: the cluster is never a route's own choice of header.
-            Headers::Request
-                .replace(wire::CLUSTER, cluster.as_bytes())
-                .map_err(|_| "gatewasm_header_not_set")?;
+            // After everything that a route may say: what is between the filter and Envoy is never a route's own choice
+            // of header. The chain has removed what a client sent under these names.
+            let tell = |name, value: &str| {
+                Headers::Request.replace(name, value.as_bytes()).map_err(|_| "gatewasm_header_not_set")
+            };
+            tell(wire::CLUSTER, cluster)?;
+            if let Some(policy) = policy {
+                tell(wire::POLICY, policy)?;
+            }
+            if let Some(endpoint) = endpoint {
+                tell(wire::ENDPOINT, &endpoint)?;
+            }
             if plugin.table.access_log() {
                 leave_for_access_log(Some(matched.listener), Some(&matched));
             }
             Ok(Next::Continue)
         }
         Decision::Redirect { status, location, matched, response_headers } => {
-            keep_for_answer(context, response_headers);
+            keep_for_answer(context, &response_headers, None);
             if plugin.table.access_log() {
                 leave_for_access_log(Some(matched.listener), Some(&matched));
             }
-            Ok(answer(status, "gatewasm_redirect", &[(b"location", location.as_bytes())], ""))
+            Ok(answer(status, None, "gatewasm_redirect", &[(b"location", location.as_bytes())], ""))
         }
-        Decision::Respond { status, cause, listener, matched, response_headers } => {
-            keep_for_answer(context, response_headers);
+        Decision::Respond { status, grpc_status, cause, listener, matched, response_headers } => {
+            keep_for_answer(context, &response_headers, None);
             if plugin.table.access_log() {
                 leave_for_access_log(listener, matched.as_ref());
             }
             let (details, body) = words(cause);
-            Ok(answer(status, details, &[], body))
+            // The message of a gRPC status is not a text file: it has no end of line.
+            let body = if grpc_status.is_some() { body.trim_end() } else { body };
+            Ok(answer(status, grpc_status, details, &[], body))
         }
     }
 }
@@ -134,7 +164,7 @@ fn probe(plugin: &Plugin) -> Next {
     // Both are hexadecimal: nothing in them needs an escape.
     let config = &plugin.config;
     let vm = plugin::with_vm(|vm| vm.id.clone());
-    answer(200, "gatewasm_probe", &[], &format!("{{\"config\":\"{config}\",\"vm\":\"{vm}\"}}\n"))
+    answer(200, None, "gatewasm_probe", &[], &format!("{{\"config\":\"{config}\",\"vm\":\"{vm}\"}}\n"))
 }
 
 /// The value of [`wire::LISTENER`] and the request, found in one pass. What is missing is empty: a CONNECT request has
@@ -181,13 +211,16 @@ const fn words(cause: Cause) -> (&'static str, &'static str) {
         Cause::NoBackends => ("gatewasm_no_backends", "the route has no backend\n"),
         Cause::InvalidBackend => ("gatewasm_invalid_backend", "the backend is not valid\n"),
         Cause::NoLocation => ("gatewasm_no_location", "the request has no host or path to redirect\n"),
+        Cause::Preflight => ("gatewasm_preflight", ""),
+        Cause::OriginRefused => ("gatewasm_origin_refused", "this origin is not allowed\n"),
+        Cause::AmbiguousPath => ("gatewasm_ambiguous_path", "the path has a dot segment with parameters\n"),
     }
 }
 
 /// Answers the request. Where even that is refused, Envoy ends a stream that the filter holds by its own time limits;
 /// it never goes on to a cluster.
-fn answer(status: u16, details: &str, headers: &[Pair<'_>], body: &str) -> Next {
-    if let Err(error) = host::respond(status, details, headers, body) {
+fn answer(status: u16, grpc_status: Option<u32>, details: &str, headers: &[Pair<'_>], body: &str) -> Next {
+    if let Err(error) = host::respond(status, grpc_status, details, headers, body) {
         log::error!("cannot answer {status} {details}: {error}");
     }
     Next::Answered

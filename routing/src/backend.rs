@@ -57,6 +57,11 @@ impl Backends {
         self.shares.get(index)
     }
 
+    /// The backend at this place in the rule.
+    pub(crate) fn get(&self, index: usize) -> Option<&Share> {
+        self.shares.get(index)
+    }
+
     /// Every backend.
     pub(crate) fn iter(&self) -> impl Iterator<Item = &Share> {
         self.shares.iter()

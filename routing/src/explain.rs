@@ -3,165 +3,49 @@
 //! It looks at all matches one by one, without the index that [`RouteTable::decide`] uses; a property test holds the
 //! two to the same answer.
 
-use serde::Serialize;
-
-use crate::action::headers::HeaderEdit;
-use crate::backend::{Share, Target};
+use crate::action::cors::preflight;
 use crate::config::{PathMatchType, RouteKind};
+use crate::decision::{Cause, RouteId};
+use crate::explain_rule::Served;
+use crate::explained::{Candidate, Explanation};
+use crate::matching::grpc::{Call, GrpcMatch};
 use crate::matching::header;
 use crate::matching::host::{Host, Hostname};
 use crate::matching::query;
 use crate::matching::value::Value;
 use crate::precedence::{Criterion, Precedence};
 use crate::request::Request;
-use crate::table::{Attached, Cause, Decision, Listener, Match, RouteId, RouteTable, Rule};
-
-/// The decision about one request, and the reasons for it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Explanation {
-    /// What happens to the request.
-    pub decision: ExplainedDecision,
-    /// Name of the listener that it belongs to.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub listener: Option<String>,
-    /// The route that takes it.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub route: Option<ExplainedRoute>,
-    /// Index of the rule in the route.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub rule: Option<usize>,
-    /// Index of the match in the rule; 0 for a rule that has none.
-    #[serde(rename = "match", skip_serializing_if = "Option::is_none")]
-    pub match_index: Option<usize>,
-    /// What changes on the way to the backend and back, where it is the same for every backend that may be chosen.
-    #[serde(skip_serializing_if = "ExplainedEdits::is_empty")]
-    pub edits: ExplainedEdits,
-    /// The rule's backends.
-    pub backends: Vec<ExplainedBackend>,
-    /// Every match of the listener: those that match in order of precedence, then the others.
-    pub candidates: Vec<Candidate>,
-}
-
-/// What happens to the request.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct ExplainedDecision {
-    /// Whether it is forwarded, redirected or answered by the filter.
-    #[serde(rename = "type")]
-    pub kind: DecisionType,
-    /// The status, where it is answered.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub status: Option<u16>,
-    /// The cluster, where it is the only one that may get the request.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub cluster: Option<String>,
-    /// Where the client is sent, where it is redirected.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub location: Option<String>,
-    /// The reason in words.
-    pub because: String,
-}
-
-/// Whether a request is forwarded, redirected or answered.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-pub enum DecisionType {
-    /// To a backend; where weights choose between several, an invalid share is answered 500 all the same, and one that
-    /// redirects is redirected.
-    Forward,
-    /// By the filter, with another location.
-    Redirect,
-    /// By the filter.
-    Respond,
-}
-
-/// The object that a rule comes from.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct ExplainedRoute {
-    /// Its kind.
-    pub kind: RouteKind,
-    /// Its namespace.
-    pub namespace: String,
-    /// Its name.
-    pub name: String,
-}
-
-impl std::fmt::Display for ExplainedRoute {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{} {}/{}", self.kind, self.namespace, self.name)
-    }
-}
-
-/// A backend of the rule; exactly one of `cluster` and `invalid` is set.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct ExplainedBackend {
-    /// Name of the Envoy cluster.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub cluster: Option<String>,
-    /// Why it cannot be used.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub invalid: Option<String>,
-    /// Its share, relative to the sum of all.
-    pub weight: u32,
-    /// Where the clients of this share are sent, where the backends differ and this one redirects.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub location: Option<String>,
-    /// What changes for this share, where the backends differ.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub edits: Option<ExplainedEdits>,
-}
-
-/// What changes on the way to the backend and back.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct ExplainedEdits {
-    /// The host that the backend sees.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub host: Option<String>,
-    /// The path, with the query string, that the backend sees.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub path: Option<String>,
-    /// Changes of the request's headers, in their order.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub request_headers: Vec<HeaderEdit>,
-    /// Changes of the answer's headers, in their order.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub response_headers: Vec<HeaderEdit>,
-}
-
-impl ExplainedEdits {
-    /// Whether nothing changes.
-    pub fn is_empty(&self) -> bool {
-        *self == Self::default()
-    }
-}
-
-/// One match of the listener.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Candidate {
-    /// The route that it comes from.
-    pub route: ExplainedRoute,
-    /// Index of its rule in the route.
-    pub rule: usize,
-    /// Its index in the rule.
-    #[serde(rename = "match")]
-    pub match_index: usize,
-    /// Whether it takes the request.
-    pub won: bool,
-    /// Why it does, or does not.
-    pub because: String,
-}
+use crate::serve::Taken;
+use crate::table::{Listener, Match, Route, RouteTable, Rule};
 
 impl RouteTable {
-    /// Explains what [`RouteTable::decide`] does with a request.
+    /// Explains what [`RouteTable::decide`] does with a request, with a clock that stands at 0.
     pub fn explain(&self, entry: &[u8], request: &Request<'_>) -> Explanation {
+        self.explain_at(entry, request, &|| 0)
+    }
+
+    /// Explains what [`RouteTable::decide_at`] does with a request.
+    pub fn explain_at(&self, entry: &[u8], request: &Request<'_>, clock: &dyn Fn() -> u64) -> Explanation {
+        if request.is_ambiguous() {
+            let cause = Cause::AmbiguousPath;
+            return Explanation::new(Served::by_nobody(cause, cause.to_string(), request));
+        }
         let host = Host::of(request.authority);
         let listener = match self.listener(entry, &host) {
             Ok(listener) => listener,
-            Err(cause) => return Explanation::without_listener(cause, entry, request),
+            Err(cause) => {
+                let (entry, authority) =
+                    (String::from_utf8_lossy(entry), String::from_utf8_lossy(request.authority));
+                let because = format!("{cause}: \"{authority}\" at \"{entry}\"");
+                return Explanation::new(Served::by_nobody(cause, because, request));
+            }
         };
-        let (met, unmet) = self.examine(listener, &host, request);
+        // A preflight request stands for the one that it asks about, where the rule that takes that one has CORS.
+        let asked = preflight(request).map(|method| Request { method, ..*request });
+        let asked = asked.map(|asked| self.examine(listener, &host, &asked));
+        let asked = asked.filter(|(met, _)| met.first().is_some_and(|winner| winner.rule.has_cors()));
+        let preflight = asked.is_some();
+        let (met, unmet) = asked.unwrap_or_else(|| self.examine(listener, &host, request));
         let winner = met.first();
         let runner_up = met.get(1);
         let mut candidates = Vec::with_capacity(met.len().saturating_add(unmet.len()));
@@ -176,52 +60,21 @@ impl RouteTable {
             candidates.push(contender.candidate(place == 0, because));
         }
         candidates.extend(unmet.into_iter().map(|(contender, because)| contender.candidate(false, because)));
-        let (decision, edits, backends) = winner.map_or_else(
-            || (ExplainedDecision::no_route(), ExplainedEdits::default(), Vec::new()),
-            |winner| self.explain_rule(listener, winner, request),
-        );
+        let served = match winner {
+            None => Served::by_nobody(Cause::NoRoute, Cause::NoRoute.to_string(), request),
+            Some(winner) => {
+                let taken = Taken { listener, found: winner.of, rule: winner.rule, preflight };
+                self.explain_rule(taken, request, clock)
+            }
+        };
         Explanation {
-            decision,
             listener: Some(listener.name.clone()),
             route: winner.map(|winner| winner.route.into()),
             rule: winner.map(|winner| winner.rule.index),
             match_index: winner.map(|winner| winner.of.index),
-            edits,
-            backends,
             candidates,
+            ..Explanation::new(served)
         }
-    }
-
-    /// What the rule does with the request, for each share that may be drawn.
-    fn explain_rule(
-        &self,
-        listener: &Listener,
-        winner: &Contender<'_>,
-        request: &Request<'_>,
-    ) -> (ExplainedDecision, ExplainedEdits, Vec<ExplainedBackend>) {
-        let rule = winner.rule;
-        let serve = |share| self.serve(listener, winner.of, rule, share, request);
-        let shares: Vec<&Share> = rule.backends.iter().filter(|share| share.weight > 0).collect();
-        let decisions: Vec<_> = match shares.as_slice() {
-            [] => vec![serve(None)],
-            shares => shares.iter().map(|share| serve(Some(share))).collect(),
-        };
-        let decision = ExplainedDecision::of(rule, &shares, &decisions);
-        let mut edits: Vec<_> = decisions.iter().map(ExplainedEdits::from).collect();
-        edits.dedup();
-        let mut backends = explain_backends(rule);
-        let alike = match edits.as_slice() {
-            [alike] => Some(alike.clone()),
-            _ => None,
-        };
-        if alike.is_none() || decision.location.is_none() {
-            for (backend, share) in backends.iter_mut().zip(rule.backends.iter()) {
-                let decision = serve(Some(share));
-                backend.location = ExplainedDecision::from(&decision).location;
-                backend.edits = if alike.is_none() { Some((&decision).into()) } else { None };
-            }
-        }
-        (decision, alike.unwrap_or_default(), backends)
     }
 
     /// Every match of the listener, parted into those that the request meets and, with a reason, those that it does
@@ -233,12 +86,16 @@ impl RouteTable {
         request: &Request<'_>,
     ) -> (Vec<Contender<'t>>, Vec<(Contender<'t>, String)>) {
         let (mut met, mut unmet) = (Vec::new(), Vec::new());
-        for attached in &listener.attached {
-            let hostname = attached.best_hostname(host);
-            for id in attached.matches.clone() {
-                let Some(contender) = self.contender(id, hostname) else { continue };
+        for of in listener.matches.clone().filter_map(|id| self.match_at(id)) {
+            let Some(route) = self.route_of(of) else { continue };
+            let hostname = route.best_hostname(host);
+            if let Some(contender) = self.contender(of, hostname) {
                 let obstacle = match hostname {
-                    None => Some(attached.hostname_obstacle()),
+                    None => Some(route.hostname_obstacle()),
+                    Some(_) if contender.route.kind == RouteKind::GrpcRoute => {
+                        grpc_obstacle(contender.of, request)
+                            .or_else(|| header_obstacle(contender.of, request))
+                    }
                     Some(_) => obstacle(contender.of, request),
                 };
                 match obstacle {
@@ -252,8 +109,7 @@ impl RouteTable {
         (met, unmet)
     }
 
-    fn contender<'t>(&'t self, id: u32, hostname: Option<Hostname<'t>>) -> Option<Contender<'t>> {
-        let of = self.match_at(id)?;
+    fn contender<'t>(&'t self, of: &'t Match, hostname: Option<Hostname<'t>>) -> Option<Contender<'t>> {
         let rule = self.rules.get(of.rule)?;
         let route = &self.routes.get(rule.route)?.id;
         let hostname = hostname.unwrap_or(Hostname::Any);
@@ -277,7 +133,24 @@ impl std::fmt::Display for Contender<'_> {
     }
 }
 
+/// A part of what a gRPC request calls.
+#[derive(Clone, Copy)]
+enum Called {
+    Service,
+    Method,
+}
+
 impl Contender<'_> {
+    /// The service or method that the match asks for.
+    fn called(&self, part: Called) -> String {
+        let wanted = |grpc: &GrpcMatch| match part {
+            Called::Service => grpc.service.as_ref().map(|value| value.text().to_owned()),
+            Called::Method => grpc.method.as_ref().map(|value| value.text().to_owned()),
+        };
+        let wanted = self.of.grpc().and_then(wanted);
+        wanted.map_or("any".to_owned(), |text| format!("\"{text}\""))
+    }
+
     fn candidate(&self, won: bool, because: String) -> Candidate {
         let route = self.route.into();
         Candidate { route, rule: self.rule.index, match_index: self.of.index, won, because }
@@ -292,6 +165,17 @@ impl Contender<'_> {
                 format!("exact hostname {} over {}", self.hostname, other.hostname)
             }
             Criterion::Hostname => format!("longer hostname {} over {}", self.hostname, other.hostname),
+            Criterion::RouteKind => format!("{} over {} for a gRPC request", ours.kind, theirs.kind),
+            Criterion::GrpcService => {
+                let (name, other_name) = (self.called(Called::Service), other.called(Called::Service));
+                let (length, other_length) = (ours.service_length, theirs.service_length);
+                format!("longer service {name} ({length}) over {other_name} ({other_length})")
+            }
+            Criterion::GrpcMethod => {
+                let (name, other_name) = (self.called(Called::Method), other.called(Called::Method));
+                let (length, other_length) = (ours.grpc_method_length, theirs.grpc_method_length);
+                format!("longer method {name} ({length}) over {other_name} ({other_length})")
+            }
             Criterion::PathType => format!("{:?} path over {:?}", ours.path_type, theirs.path_type),
             Criterion::PathLength => {
                 let what = match ours.path_type {
@@ -306,7 +190,7 @@ impl Contender<'_> {
             Criterion::Method => {
                 format!(
                     "method {} over any method",
-                    self.of.conditions.method.map_or("", |method| method.name())
+                    self.of.conditions().method.map_or("", |method| method.name())
                 )
             }
             Criterion::Headers => format!("more headers ({} over {})", ours.headers, theirs.headers),
@@ -328,14 +212,7 @@ impl Contender<'_> {
     }
 }
 
-impl Attached {
-    pub(crate) fn hostnames(&self) -> impl Iterator<Item = Hostname<'_>> {
-        self.hostnames.iter().filter_map(|text| match text {
-            None => Some(Hostname::Any),
-            Some(text) => Hostname::parse(text).ok(),
-        })
-    }
-
+impl Route {
     fn best_hostname(&self, host: &Host) -> Option<Hostname<'_>> {
         let matching = self.hostnames().filter(|hostname| hostname.matches(host));
         matching.max_by_key(|hostname| {
@@ -358,160 +235,62 @@ fn obstacle(of: &Match, request: &Request<'_>) -> Option<String> {
     if !of.path.matches(path) {
         return Some(format!("{:?} \"{}\" does not match", of.path.kind(), of.path.value()));
     }
-    if let Some(method) = of.conditions.method
+    if let Some(method) = of.conditions().method
         && !method.matches(request.method)
     {
         return Some(format!("method is not {}", method.name()));
     }
-    let headers = of.conditions.headers.iter().find(|header| !header.matches(request)).map(|condition| {
-        let found = header::value_of(&condition.name, request);
-        difference("header", &condition.name, found.as_deref(), &condition.value)
-    });
-    headers.or_else(|| {
-        of.conditions.query_params.iter().find(|parameter| !parameter.matches(query)).map(|condition| {
+    header_obstacle(of, request).or_else(|| {
+        of.conditions().query_params.iter().find(|parameter| !parameter.matches(query)).map(|condition| {
             let found = query::first_value(&condition.name, query);
             difference("query parameter", &condition.name, found.as_deref(), &condition.value)
         })
     })
 }
 
+fn header_obstacle(of: &Match, request: &Request<'_>) -> Option<String> {
+    let condition = of.conditions().headers.iter().find(|header| !header.matches(request))?;
+    let found = header::value_of(&condition.name, request);
+    Some(difference("header", &condition.name, found.as_deref(), &condition.value))
+}
+
+/// Why a match of a GRPCRoute does not apply, its headers aside.
+fn grpc_obstacle(of: &Match, request: &Request<'_>) -> Option<String> {
+    if !request.is_grpc() {
+        return Some("not a gRPC request: its content-type does not begin with application/grpc".to_owned());
+    }
+    let wanted = of.grpc()?;
+    let (path, _) = request.path_and_query();
+    let Some(call) = Call::of(path) else {
+        let path = String::from_utf8_lossy(path);
+        return Some(format!("path {path:?} is not of the form /service/method"));
+    };
+    let parts = [("service", &wanted.service, call.service), ("method", &wanted.method, call.method)];
+    parts.into_iter().find_map(|(what, wanted, found)| {
+        let wanted = wanted.as_ref().filter(|wanted| !wanted.matches(found))?;
+        Some(format!("{what} {}", is_not(found, wanted)))
+    })
+}
+
 fn difference(what: &str, name: &str, found: Option<&[u8]>, wanted: &Value) -> String {
     let Some(found) = found else { return format!("{what} \"{name}\" is absent") };
+    format!("{what} \"{name}\" {}", is_not(found, wanted))
+}
+
+fn is_not(found: &[u8], wanted: &Value) -> String {
     let found = String::from_utf8_lossy(found);
     match wanted {
-        Value::Exact(wanted) => format!("{what} \"{name}\" is \"{found}\", not \"{wanted}\""),
+        Value::Exact(wanted) => format!("is \"{found}\", not \"{wanted}\""),
         Value::Expression(expression) => {
-            format!("{what} \"{name}\" is \"{found}\", which \"{}\" does not match", expression.source())
+            format!("is \"{found}\", which \"{}\" does not match", expression.source())
         }
-    }
-}
-
-impl Explanation {
-    fn without_listener(cause: Cause, entry: &[u8], request: &Request<'_>) -> Self {
-        let (entry, authority) = (String::from_utf8_lossy(entry), String::from_utf8_lossy(request.authority));
-        let because = format!("{cause}: \"{authority}\" at \"{entry}\"");
-        let decision = ExplainedDecision::respond(cause, because);
-        Self {
-            decision,
-            listener: None,
-            route: None,
-            rule: None,
-            match_index: None,
-            edits: ExplainedEdits::default(),
-            backends: Vec::new(),
-            candidates: Vec::new(),
-        }
-    }
-}
-
-impl ExplainedDecision {
-    /// What happens to a request of this rule, given what happens with each share that has a weight (with none at all,
-    /// where there is no such share).
-    fn of(rule: &Rule, shares: &[&Share], decisions: &[Decision<'_>]) -> Self {
-        let mut alike: Vec<_> = decisions.iter().map(Self::from).collect();
-        alike.dedup();
-        let because = |one: &Self| match (shares, one.kind) {
-            _ if rule.invalid.is_some() => rule.invalid.clone().unwrap_or_default(),
-            _ if rule.actions.as_ref().is_some_and(|actions| actions.redirect.is_some()) => match one.kind {
-                DecisionType::Redirect => "the rule redirects".to_owned(),
-                _ => Cause::NoLocation.to_string(),
-            },
-            (_, DecisionType::Redirect) => "the only backend with a weight redirects".to_owned(),
-            ([], _) if rule.backends.iter().next().is_none() => "the rule has no backends".to_owned(),
-            ([], _) => "all weights of the rule are 0".to_owned(),
-            (_, DecisionType::Forward) => "the only backend with a weight".to_owned(),
-            ([Share { target: Target::Invalid(reason), .. }], _) => reason.clone(),
-            _ => one.because.clone(),
-        };
-        match alike.as_slice() {
-            [one] => Self { because: because(one), ..one.clone() },
-            _ => Self {
-                kind: DecisionType::Forward,
-                status: None,
-                cluster: None,
-                location: None,
-                because: format!("one of {} backends by weight", alike.len()),
-            },
-        }
-    }
-
-    fn no_route() -> Self {
-        Self::respond(Cause::NoRoute, Cause::NoRoute.to_string())
-    }
-
-    fn respond(cause: Cause, because: String) -> Self {
-        let (kind, status) = (DecisionType::Respond, Some(cause.status()));
-        Self { kind, status, cluster: None, location: None, because }
-    }
-}
-
-/// Without a reason but that of an answer: what decided is not known here.
-impl From<&Decision<'_>> for ExplainedDecision {
-    fn from(decision: &Decision<'_>) -> Self {
-        match decision {
-            Decision::Forward { cluster, .. } => Self {
-                kind: DecisionType::Forward,
-                status: None,
-                cluster: Some((*cluster).to_owned()),
-                location: None,
-                because: String::new(),
-            },
-            Decision::Redirect { status, location, .. } => Self {
-                kind: DecisionType::Redirect,
-                status: Some(*status),
-                cluster: None,
-                location: Some(location.clone()),
-                because: String::new(),
-            },
-            Decision::Respond { cause: Cause::InvalidBackend, .. } => {
-                Self::respond(Cause::InvalidBackend, "no backend with a weight can be used".to_owned())
-            }
-            Decision::Respond { cause, .. } => Self::respond(*cause, cause.to_string()),
-        }
-    }
-}
-
-impl From<&Decision<'_>> for ExplainedEdits {
-    fn from(decision: &Decision<'_>) -> Self {
-        match decision {
-            Decision::Forward { edits, .. } => Self {
-                host: edits.host.map(str::to_owned),
-                path: edits.path.as_deref().map(|path| String::from_utf8_lossy(path).into_owned()),
-                request_headers: edits.request_headers.iter().cloned().collect(),
-                response_headers: edits.response_headers.iter().cloned().collect(),
-            },
-            Decision::Redirect { response_headers, .. } | Decision::Respond { response_headers, .. } => {
-                Self { response_headers: response_headers.iter().cloned().collect(), ..Self::default() }
-            }
-        }
-    }
-}
-
-/// The rule's backends; what changes for each is added where a request is at hand.
-pub(crate) fn explain_backends(rule: &Rule) -> Vec<ExplainedBackend> {
-    rule.backends.iter().map(ExplainedBackend::from).collect()
-}
-
-impl From<&Share> for ExplainedBackend {
-    fn from(share: &Share) -> Self {
-        let (cluster, invalid) = match &share.target {
-            Target::Cluster(name) => (Some(name.clone()), None),
-            Target::Invalid(reason) => (None, Some(reason.clone())),
-        };
-        Self { cluster, invalid, weight: share.weight, location: None, edits: None }
-    }
-}
-
-impl From<&RouteId> for ExplainedRoute {
-    fn from(id: &RouteId) -> Self {
-        Self { kind: id.kind, namespace: id.namespace.clone(), name: id.name.clone() }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{compile, parse};
+    use crate::{DecisionType, compile, parse};
 
     const CONFIG: &str = r#"{"version": 1, "listeners": [{
         "name": "infra/web/http", "gateway": "infra/web", "port": 80, "protocol": "HTTP", "hostname": "*.example.com",
@@ -561,6 +340,52 @@ mod tests {
     }
 
     #[test]
+    fn grpc_candidates_have_reasons() {
+        let config = r#"{"version": 1, "listeners": [{
+            "name": "infra/web/http", "gateway": "infra/web", "port": 80, "protocol": "HTTP", "routes": [
+            {"kind": "HTTPRoute", "namespace": "n", "name": "h", "rules": [{"matches": [{"path": {"type": "Exact", "value": "/a.B/C"}}]}]},
+            {"kind": "GRPCRoute", "namespace": "n", "name": "g", "rules": [{"matches": [
+                {},
+                {"grpcMethod": {"method": "C"}},
+                {"grpcMethod": {"service": "a.B"}},
+                {"grpcMethod": {"service": "a.B", "method": "C"}},
+                {"grpcMethod": {"service": "a.B", "method": "C"}, "headers": [{"name": "v", "value": "1"}]},
+                {"grpcMethod": {"service": "x", "method": "C"}},
+                {"grpcMethod": {"type": "RegularExpression", "service": "a.*", "method": "[d-z]"}}]}]}]}]}"#;
+        let table = compile(&parse(config.as_bytes()).unwrap()).unwrap();
+        let explain = |path: &str, headers: &[(&[u8], &[u8])]| {
+            let request = Request { method: b"POST", authority: b"a", path: path.as_bytes(), headers };
+            let explanation = table.explain(b"infra/web:80", &request);
+            let candidates = explanation.candidates.iter();
+            candidates
+                .map(|one| format!("{} {} {}", one.route.name, one.match_index, one.because))
+                .collect::<Vec<_>>()
+        };
+        let lost = |to: u32| format!("lost to GRPCRoute n/g rules[0].matches[{to}]: ");
+        assert_eq!(
+            explain("/a.B/C", &[(b"content-type", b"application/grpc")]),
+            [
+                "g 3 won over GRPCRoute n/g rules[0].matches[2]: longer method \"C\" (1) over any (0)"
+                    .to_owned(),
+                format!("g 2 {}longer method \"C\" (1) over any (0)", lost(3)),
+                format!("g 1 {}longer service \"a.B\" (3) over any (0)", lost(3)),
+                format!("g 0 {}longer service \"a.B\" (3) over any (0)", lost(3)),
+                format!("h 0 {}GRPCRoute over HTTPRoute for a gRPC request", lost(3)),
+                "g 6 method is \"C\", which \"[d-z]\" does not match".to_owned(),
+                "g 4 header \"v\" is absent".to_owned(),
+                "g 5 service is \"a.B\", not \"x\"".to_owned(),
+            ]
+        );
+        assert_eq!(
+            explain("/a.B/C/", &[(b"content-type", b"application/grpc")])[..2],
+            ["g 0 the only match", "g 6 path \"/a.B/C/\" is not of the form /service/method",]
+        );
+        let plain = explain("/a.B/C", &[]);
+        assert_eq!(plain[0], "h 0 the only match");
+        assert_eq!(plain[1], "g 6 not a gRPC request: its content-type does not begin with application/grpc");
+    }
+
+    #[test]
     fn the_json_has_the_documented_fields() {
         let explanation = explain("foo.example.com", "/foo", &[]);
         let mut json = serde_json::to_value(&explanation).unwrap();
@@ -571,6 +396,7 @@ mod tests {
             "route": {"kind": "HTTPRoute", "namespace": "foo-ns", "name": "foo"},
             "rule": 0,
             "match": 0,
+            "upstream": {"method": "GET", "host": "foo.example.com", "path": "/foo"},
             "backends": [{"cluster": "foo-v1", "weight": 80}, {"cluster": "foo-v2", "weight": 20}],
             "candidates": [{
                 "route": {"kind": "HTTPRoute", "namespace": "foo-ns", "name": "foo"},

@@ -30,25 +30,36 @@ mod action;
 mod backend;
 mod compile;
 pub mod config;
+mod decision;
 mod explain;
+mod explain_rule;
+mod explained;
+mod index;
 mod list;
 mod matching;
 mod parse;
 pub mod precedence;
 mod problem;
 mod request;
+mod serve;
+mod session;
+mod shadow;
 mod table;
 pub mod timestamp;
 pub mod wire;
 
 pub use action::Edits;
 pub use action::headers::{HeaderEdit, HeaderEdits};
-pub use compile::{check_filters, check_match, compile};
-pub use explain::{
-    Candidate, DecisionType, ExplainedBackend, ExplainedDecision, ExplainedEdits, ExplainedRoute, Explanation,
+pub use compile::{check_filters, check_match, check_session_persistence, compile};
+pub use decision::{Cause, Decision, Matched, RouteId};
+pub use explained::{
+    Candidate, DecisionType, ExplainedBackend, ExplainedCors, ExplainedDecision, ExplainedEdits,
+    ExplainedRoute, ExplainedSession, ExplainedUpstream, Explanation,
 };
 pub use list::Listed;
 pub use parse::{MAX_BYTES, parse};
 pub use problem::ConfigProblem;
 pub use request::Request;
-pub use table::{Cause, Decision, Matched, RouteId, RouteTable};
+pub use session::Session;
+pub use shadow::{MatchId, Shadowed};
+pub use table::RouteTable;

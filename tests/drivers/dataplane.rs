@@ -105,7 +105,8 @@ fn model(cluster: &str, endpoints: &[SocketAddr]) -> Model {
     };
     Model {
         gateways: BTreeMap::from([(key("infra/web"), gateway)]),
-        clusters: BTreeMap::from([(cluster.into(), Cluster { endpoints })]),
+        clusters: BTreeMap::from([(cluster.into(), Cluster { endpoints, ..Cluster::default() })]),
+        policies: BTreeMap::new(),
         certificates: BTreeMap::new(),
         filter_config: FilterConfig {
             listeners: vec![config::Listener {
@@ -318,9 +319,13 @@ async fn web_sockets_pass_and_outlive_changes() -> Result<()> {
 fn what_is_rendered_is_valid_and_what_is_not_is_noticed() -> Result<()> {
     let mut valid = model("foo-ns/one/80", &["127.0.0.1:8080".parse()?]);
     let named = Endpoint { host: "localhost".into(), port: 80 };
-    valid.clusters.insert("a/named/80".into(), Cluster { endpoints: [named.clone()].into() });
+    valid
+        .clusters
+        .insert("a/named/80".into(), Cluster { endpoints: [named.clone()].into(), ..Cluster::default() });
     let other = Endpoint { host: "127.0.0.2".into(), port: 80 };
-    valid.clusters.insert("a/mixed/80".into(), Cluster { endpoints: [named, other].into() });
+    valid
+        .clusters
+        .insert("a/mixed/80".into(), Cluster { endpoints: [named, other].into(), ..Cluster::default() });
     valid.clusters.insert("a/none/80".into(), Cluster::default());
     validate(&valid)?;
     valid.clusters.insert(String::new(), Cluster::default());

@@ -44,7 +44,9 @@ fn the_filter_asks_for_what_it_calls_and_nothing_else() {
     let expected = [
         "env.proxy_add_header_map_value",
         "env.proxy_get_buffer_bytes",
+        "env.proxy_get_current_time_nanoseconds",
         "env.proxy_get_header_map_pairs",
+        "env.proxy_get_header_map_value",
         "env.proxy_get_log_level",
         "env.proxy_log",
         "env.proxy_remove_header_map_value",

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use anyhow::{Context, Result, anyhow, ensure};
 use gatewasm::model::Model;
-use gatewasm::render::{ConfigSource, files, render};
+use gatewasm::render::{ConfigSource, files, render, routes};
 use gatewasm::xds::agent::Target;
 use gatewasm::xds::encode::Encoder;
 use gatewasm_tests::golden::{Run, cases, run};
@@ -107,7 +107,8 @@ fn every_resource_has_the_form_that_the_agent_sends() -> Result<()> {
         let run = run(&case);
         let settings = run.settings(ConfigSource::Ads, Path::new("gatewasm.wasm"));
         let it = render(&run.translation.model, &settings);
-        let all = [&it.listeners, &it.routes, &it.clusters, &it.endpoints, &it.secrets, &it.extensions];
+        let routes = routes(&it.policies);
+        let all = [&it.listeners, &routes, &it.clusters, &it.endpoints, &it.secrets, &it.extensions];
         for (name, resource) in all.into_iter().flatten() {
             encoder.encode(name, resource).with_context(|| format!("{}: {name}", case.display()))?;
             count += 1;

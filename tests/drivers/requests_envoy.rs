@@ -15,7 +15,7 @@ use gatewasm::object::ObjectKey;
 use gatewasm::render::{ConfigSource, Settings, files, render};
 use gatewasm::xds::agent::Target;
 use gatewasm_request_table::{Case, Outcome, Table, tables};
-use gatewasm_routing::config::{FilterConfig, Listener, Protocol, VERSION};
+use gatewasm_routing::config::{FilterConfig, Header, Listener, Protocol};
 use gatewasm_routing::wire;
 use gatewasm_tests::certificate::Certificate;
 use gatewasm_tests::client::Answer;
@@ -75,8 +75,12 @@ struct Explained {
     rule: Option<usize>,
     #[serde(rename = "match")]
     match_index: Option<usize>,
-    #[serde(default)]
-    edits: Value,
+    cors: Option<ExplainedCors>,
+    session: Option<ExplainedSession>,
+    /// What arrives at the backend and at the client says whether it is right.
+    #[serde(default, rename = "edits")]
+    _edits: Value,
+    upstream: Option<ExplainedUpstream>,
     backends: Vec<ExplainedBackend>,
     candidates: Vec<ExplainedCandidate>,
 }
@@ -87,9 +91,43 @@ struct ExplainedDecision {
     #[serde(rename = "type")]
     kind: String,
     status: Option<u16>,
+    #[serde(rename = "grpcStatus")]
+    grpc_status: Option<u32>,
     cluster: Option<String>,
+    policy: Option<String>,
     location: Option<String>,
     because: String,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ExplainedCors {
+    preflight: bool,
+    allowed: Option<bool>,
+    because: String,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ExplainedSession {
+    #[serde(rename = "type")]
+    kind: String,
+    name: String,
+    counts: bool,
+    endpoint: Option<String>,
+    because: String,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ExplainedUpstream {
+    method: String,
+    host: String,
+    path: String,
+    #[serde(default)]
+    headers: Vec<Header>,
+    #[serde(default)]
+    without: Vec<String>,
 }
 
 #[derive(Debug, PartialEq, Eq, Deserialize)]
@@ -106,8 +144,11 @@ struct ExplainedBackend {
     cluster: Option<String>,
     invalid: Option<String>,
     weight: u32,
+    policy: Option<String>,
     location: Option<String>,
-    edits: Option<Value>,
+    #[serde(rename = "edits")]
+    _edits: Option<Value>,
+    upstream: Option<ExplainedUpstream>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -175,6 +216,8 @@ async fn run(world: &World, number: usize, table: &Table, case: &Case, config: &
     }
     let explained = explain(config, &entry, case).await.context("explain")?;
     agree(number, &did, &explained, case)?;
+    arrived(&did, &explained, entry.port)?;
+    said(&did, &explained)?;
     Ok(did)
 }
 
@@ -215,14 +258,6 @@ fn agree(number: usize, did: &Did, explained: &Explained, case: &Case) -> Result
         _ => false,
     };
     ensure!(agrees, say("decision"));
-    if let Outcome::Cluster(cluster) = &did.outcome {
-        let echoed = did.answer.echoed()?;
-        let chosen = shares().find(|backend| backend.cluster.as_ref() == Some(cluster));
-        let edits = chosen.and_then(|backend| backend.edits.as_ref()).unwrap_or(&explained.edits);
-        let path = edits["path"].as_str().unwrap_or(&case.request.path);
-        ensure!(path == echoed.path, say("path"));
-        ensure!(edits["host"].as_str().is_none_or(|host| host == echoed.host), say("host"));
-    }
     ensure!(!explained.decision.because.is_empty(), "a decision without a reason: {explained:?}");
 
     let listener = explained.listener.as_ref().map(|name| prefixed(number, name));
@@ -256,6 +291,62 @@ fn agree(number: usize, did: &Did, explained: &Explained, case: &Case) -> Result
         expect.match_index.is_none() || expect.match_index == explained.match_index,
         "expected {expect:?}: {explained:?}"
     );
+    Ok(())
+}
+
+/// What arrived at the backend is what was explained to arrive there.
+fn arrived(did: &Did, explained: &Explained, port: u16) -> Result<()> {
+    let say = |what: &str| anyhow!("{what}: {explained:?} is not what Envoy did: {did:?}");
+    let Outcome::Cluster(cluster) = &did.outcome else { return Ok(()) };
+    let echoed = did.answer.echoed()?;
+    let chosen = explained.backends.iter().find(|backend| backend.cluster.as_ref() == Some(cluster));
+    let chosen = chosen.with_context(|| say("cluster"))?;
+    let upstream = chosen.upstream.as_ref().or(explained.upstream.as_ref());
+    let upstream = upstream.with_context(|| say("upstream"))?;
+    ensure!(upstream.method == echoed.method && upstream.path == echoed.path, say("method or path"));
+    // The URL that was asked about has the port, and Envoy takes one trailing dot away.
+    let without_dot = |host: &str| host.replacen(".:", ":", 1).trim_end_matches('.').to_owned();
+    let host = upstream.host.strip_suffix(&format!(":{port}")).unwrap_or(&upstream.host);
+    let hosts = [without_dot(host), without_dot(&upstream.host)];
+    ensure!(hosts.contains(&without_dot(&echoed.host)), say("host"));
+    let plain = |list: &str| list.split(',').map(|one| one.trim().to_owned()).collect::<Vec<_>>();
+    for header in &upstream.headers {
+        let arrived = echoed.headers.get(&header.name).map(|value| plain(value));
+        ensure!(arrived == Some(plain(&header.value)), say(&header.name));
+    }
+    for name in &upstream.without {
+        ensure!(!echoed.headers.contains_key(name), say(name));
+    }
+    let policy = explained.decision.policy.as_ref();
+    ensure!(policy.is_none() || policy == chosen.policy.as_ref(), say("policy"));
+    Ok(())
+}
+
+/// What the client was told is what was explained to be told.
+fn said(did: &Did, explained: &Explained) -> Result<()> {
+    let say = |what: &str| anyhow!("{what}: {explained:?} is not what Envoy did: {did:?}");
+    let header = |name: &str| did.answer.headers.get(name).map(String::as_str);
+    if let Some(status) = explained.decision.grpc_status {
+        ensure!(header("grpc-status") == Some(&status.to_string()), say("gRPC status"));
+    }
+    if let Some(cors) = &explained.cors {
+        let allowed = cors.allowed.is_some_and(|allowed| allowed);
+        ensure!(
+            cors.allowed.is_none() || header("access-control-allow-origin").is_some() == allowed,
+            say("origin")
+        );
+        ensure!(header("vary").is_some_and(|vary| vary.contains("origin")), say("vary"));
+        ensure!(!cors.preflight || !matches!(did.outcome, Outcome::Cluster(_)), say("preflight"));
+        ensure!(!cors.because.is_empty(), "CORS without a reason: {explained:?}");
+    }
+    if let Some(session) = &explained.session {
+        ensure!(session.counts == session.endpoint.is_some(), say("session"));
+        ensure!(!session.because.is_empty(), "a session without a reason: {explained:?}");
+        ensure!(
+            !session.name.is_empty() && ["Cookie", "Header"].contains(&session.kind.as_str()),
+            say("session")
+        );
+    }
     Ok(())
 }
 
@@ -372,7 +463,10 @@ impl World {
         for name in names {
             let echo = Echo::start(name).await?;
             let endpoint = model::Endpoint { host: echo.address.ip().to_string(), port: echo.address.port() };
-            clusters.insert(name.clone(), model::Cluster { endpoints: BTreeSet::from([endpoint]) });
+            clusters.insert(
+                name.clone(),
+                model::Cluster { endpoints: BTreeSet::from([endpoint]), ..model::Cluster::default() },
+            );
             echoes.push(echo);
         }
         let certificate = certificate(tables)?;
@@ -448,8 +542,17 @@ impl World {
     }
 }
 
-/// An answer of 200 is an echo's, which says its name; every other is Envoy's or the filter's.
+/// An answer of 200 is an echo's, which says its name, or one of gRPC, whose status is a header; every other is Envoy's or
+/// the filter's.
 fn outcome(answer: &Answer, case: &Case) -> Result<Outcome> {
+    if let (Some(seen), Some(expected)) = (answer.headers.get("grpc-status"), case.expect.grpc_status) {
+        ensure!(answer.status == 200 && *seen == expected.to_string(), "gRPC: {answer:?}");
+        ensure!(
+            answer.headers.get("content-type").is_some_and(|kind| kind == "application/grpc"),
+            "{answer:?}"
+        );
+        return Ok(case.expect.outcome.clone());
+    }
     if answer.status != 200 {
         return Ok(Outcome::Status(answer.status));
     }
@@ -466,6 +569,7 @@ fn merge(tables: &[Table], clusters: BTreeMap<String, model::Cluster>, certifica
     let mut merged = Model {
         gateways: BTreeMap::new(),
         clusters,
+        policies: BTreeMap::new(),
         certificates: BTreeMap::from([(
             secret.clone(),
             model::Certificate {
@@ -473,7 +577,11 @@ fn merge(tables: &[Table], clusters: BTreeMap<String, model::Cluster>, certifica
                 private_key: certificate.private_key.clone(),
             },
         )]),
-        filter_config: FilterConfig { access_log: true, ..FilterConfig::default() },
+        filter_config: FilterConfig {
+            access_log: true,
+            session_key: tables.iter().find_map(|table| table.config.session_key.clone()),
+            ..FilterConfig::default()
+        },
     };
     for (number, table) in tables.iter().enumerate() {
         for listener in &table.config.listeners {

@@ -53,6 +53,31 @@ async fn envoys_own_answers_are_changed_too() -> Result<()> {
 }
 
 #[tokio::test]
+async fn envoys_own_answers_speak_to_other_origins_too() -> Result<()> {
+    let mut files = Files::read()?;
+    let mut config: Value = serde_json::from_str(files.config()?)?;
+    config["listeners"][0]["routes"][0]["rules"][1] = json!({
+        "matches": [{"path": {"value": "/foo"}}],
+        "filters": [{"type": "CORS", "cors": {"allowOrigins": ["https://a.test"]}}],
+        "backends": [{"cluster": CLUSTER}],
+    });
+    files.routes = serde_json::from_slice(&routes_with(&files.routes, &config.to_string()))?;
+    let mut envoy = Standalone::start(files, 1).await?;
+    let allowed = "access-control-allow-origin";
+    for status in [200, 503] {
+        let answer = envoy.send(&foo("/foo").header("origin", "https://a.test")).await?;
+        assert_eq!((answer.status, answer.headers[allowed].as_str()), (status, "https://a.test"));
+        let answer = envoy.send(&foo("/foo").header("origin", "https://b.test")).await?;
+        assert!(answer.status == status && !answer.headers.contains_key(allowed), "{answer:?}");
+        envoy.backends.clear();
+    }
+    let preflight = foo("/foo").method("OPTIONS").header("origin", "https://a.test");
+    let answer = envoy.send(&preflight.header("access-control-request-method", "PUT")).await?;
+    assert_eq!((answer.status, answer.headers[allowed].as_str()), (204, "https://a.test"));
+    Ok(())
+}
+
+#[tokio::test]
 async fn an_answer_is_changed_as_its_request_was_decided() -> Result<()> {
     let (mut envoy, files) = start(CLUSTER).await?;
     let before = envoy.probe().await?.first().context("probe")?.config.clone();

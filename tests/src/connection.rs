@@ -40,7 +40,7 @@ impl Connection {
             None => Self::over(from, stream).await,
             Some((server_name, root)) => {
                 let name = ServerName::try_from(server_name.to_owned())?;
-                let stream = connector(root)?.connect(name, stream).await.context("TLS handshake")?;
+                let stream = connector(root, &[])?.connect(name, stream).await.context("TLS handshake")?;
                 Self::over(from, stream).await
             }
         }

@@ -64,7 +64,8 @@ impl Exact<'_> {
                 None => Sent { from, answer: self.over(&mut stream).await?, _connection: Box::new(stream) },
                 Some(Tls { server_name, root }) => {
                     let name = ServerName::try_from(server_name.to_owned())?;
-                    let mut stream = connector(root)?.connect(name, stream).await.context("TLS handshake")?;
+                    let mut stream =
+                        connector(root, &[])?.connect(name, stream).await.context("TLS handshake")?;
                     Sent { from, answer: self.over(&mut stream).await?, _connection: Box::new(stream) }
                 }
             })
@@ -108,13 +109,16 @@ impl Exact<'_> {
                 .and_modify(|all| *all = format!("{all},{value}"))
                 .or_insert_with(|| value.to_owned());
         }
+        let status: u16 = status.parse()?;
         let body: Vec<u8> = rest.iter().skip(4).copied().collect();
         let length = match headers.get("content-length") {
             // RFC 9110, 9.3.2: the answer to HEAD has no body, whatever its length says.
             _ if self.method == "HEAD" => 0,
+            // RFC 9110, 15.3.5: it has neither.
+            None if status == 204 => 0,
             Some(length) => length.parse()?,
             None => bail!("an answer without a length: {head:?}"),
         };
-        Ok((body.len() >= length).then_some(Answer { status: status.parse()?, headers, body }))
+        Ok((body.len() >= length).then_some(Answer { status, headers, body }))
     }
 }

@@ -53,7 +53,10 @@ impl Served {
         for name in names {
             let echo = Echo::start(name).await?;
             let endpoint = model::Endpoint { host: echo.address.ip().to_string(), port: echo.address.port() };
-            clusters.insert(name.clone(), model::Cluster { endpoints: BTreeSet::from([endpoint]) });
+            clusters.insert(
+                name.clone(),
+                model::Cluster { endpoints: BTreeSet::from([endpoint]), ..model::Cluster::default() },
+            );
             echoes.push(echo);
         }
         let listeners = configs.iter().flat_map(|config| &config.listeners);
@@ -128,6 +131,7 @@ fn merged(
     let mut merged = Model {
         gateways: BTreeMap::new(),
         clusters,
+        policies: BTreeMap::new(),
         certificates: BTreeMap::from([(secret.clone(), pair)]),
         filter_config: FilterConfig { access_log: true, ..FilterConfig::default() },
     };

@@ -13,7 +13,7 @@ use anyhow::{Context, Result, ensure};
 use gatewasm::filter_binary;
 use gatewasm::model::Model;
 use gatewasm::render::bootstrap::bootstrap;
-use gatewasm::render::{ConfigSource, Resources, Settings, render, yaml};
+use gatewasm::render::{ConfigSource, Resources, Settings, render, routes, yaml};
 use gatewasm::xds::agent::Target;
 use serde_json::{Value, json};
 
@@ -88,8 +88,11 @@ fn inline(value: &mut Value, resources: &Resources) -> Result<()> {
     if let Some(fields) = value.as_object_mut() {
         if let Some(rds) = fields.remove("rds") {
             let name = rds["route_config_name"].as_str().context("name of routes")?;
-            let routes = resources.routes.get(name).with_context(|| format!("routes {name:?}"))?;
-            fields.insert("route_config".into(), without_type(routes));
+            let routes = routes(&resources.policies);
+            let mut routes = without_type(routes.get(name).with_context(|| format!("routes {name:?}"))?);
+            // Mirrors name clusters, which have other names here.
+            routes["validate_clusters"] = json!(false);
+            fields.insert("route_config".into(), routes);
         }
         if fields.remove("config_discovery").is_some() {
             let name = fields.get("name").and_then(Value::as_str).context("name of a filter")?;

@@ -88,7 +88,7 @@ open_enum!(
     }
 );
 
-/// `HTTPHeaderMatch` or `HTTPQueryParamMatch`.
+/// `HTTPHeaderMatch`, `HTTPQueryParamMatch` or `GRPCHeaderMatch`.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct HttpValueMatch {
@@ -102,7 +102,7 @@ pub struct HttpValueMatch {
 }
 
 open_enum!(
-    /// `HeaderMatchType`, `QueryParamMatchType`.
+    /// `HeaderMatchType`, `QueryParamMatchType`, `GRPCHeaderMatchType`, `GRPCMethodMatchType`.
     ValueMatchType {
         /// The whole value.
         Exact = "Exact",

@@ -6,6 +6,7 @@
 
 mod gateway;
 mod gateway_class;
+mod grpc_route;
 mod http_route;
 mod reference_grant;
 mod route_filter;
@@ -14,6 +15,7 @@ mod text;
 
 pub use gateway::*;
 pub use gateway_class::*;
+pub use grpc_route::*;
 pub use http_route::*;
 pub use reference_grant::*;
 pub use route_filter::*;
@@ -46,5 +48,7 @@ pub type GatewayClass = Object<GatewayClassSpec>;
 pub type Gateway = Object<GatewaySpec>;
 /// `HTTPRoute`.
 pub type HttpRoute = Object<HttpRouteSpec>;
+/// `GRPCRoute`.
+pub type GrpcRoute = Object<GrpcRouteSpec>;
 /// `ReferenceGrant`.
 pub type ReferenceGrant = Object<ReferenceGrantSpec>;

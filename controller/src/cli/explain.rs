@@ -1,17 +1,23 @@
 //! `gatewasm explain`: which listener, route, rule and backend a request gets, and why each other candidate lost.
 
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::path::PathBuf;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result};
-use gatewasm_routing::{DecisionType, ExplainedEdits, Explanation, HeaderEdit, Request};
+use gatewasm_routing::{
+    Candidate, DecisionType, ExplainedCors, ExplainedEdits, ExplainedSession, ExplainedUpstream, Explanation,
+    HeaderEdit, Request,
+};
 use hyper::header::{HeaderName, HeaderValue};
 use serde::Serialize;
 
 use super::FINE;
-use super::entry;
 use super::inputs::{Backends, Inputs};
 use super::normal_path::normalise;
 use super::output::{Output, table};
+use crate::entry;
 
 /// Arguments of `gatewasm explain`.
 #[derive(Debug, clap::Args)]
@@ -67,16 +73,30 @@ pub(super) fn run(args: &Args) -> Result<u8> {
     let headers: Vec<(&[u8], &[u8])> =
         args.headers.iter().map(|(name, value)| (name.as_str().as_bytes(), value.as_bytes())).collect();
     let host = headers.iter().find(|(name, _)| *name == b"host").map(|(_, value)| *value);
+    let authority = without_trailing_dot(host.unwrap_or(entry.authority.as_bytes()));
     let request = Request {
         method: args.method.as_bytes(),
-        authority: host.unwrap_or(entry.authority.as_bytes()),
+        authority: &authority,
         path: path.as_bytes(),
         headers: &headers,
     };
-    let explanation = routes.explain(entry.listener.as_bytes(), &request);
+    let clock = || SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_secs());
+    let explanation = routes.explain_at(entry.listener.as_bytes(), &request, &clock);
     let path = (path != entry.path).then_some(path);
     args.output.print(&Explained { path, explanation }, text)?;
     Ok(FINE)
+}
+
+/// The host as the filter sees it: Envoy's `strip_trailing_host_dot` takes one dot off its end, also before a port.
+fn without_trailing_dot(authority: &[u8]) -> Vec<u8> {
+    let mut authority = authority.to_vec();
+    let last = authority.iter().rposition(|byte| *byte == b'.');
+    if let Some(dot) = last
+        && matches!(authority.get(dot + 1), None | Some(b':'))
+    {
+        authority.remove(dot);
+    }
+    authority
 }
 
 #[derive(Serialize)]
@@ -102,24 +122,47 @@ fn changes(edits: &ExplainedEdits) -> Vec<String> {
     host.chain(path).chain(request).chain(response).collect()
 }
 
+/// What arrives at a backend: one line for the request, then one for each header that is not as the client sent it.
+fn arrives(upstream: &ExplainedUpstream) -> Vec<String> {
+    let line = format!("{} {} for {}", upstream.method, upstream.path, upstream.host);
+    let headers = upstream.headers.iter().map(|header| format!("{}: {}", header.name, header.value));
+    let without = upstream.without.iter().map(|name| format!("without {name}"));
+    [line].into_iter().chain(headers).chain(without).collect()
+}
+
+fn cors(cors: &ExplainedCors) -> String {
+    format!("{}{}", if cors.preflight { "preflight request: " } else { "" }, cors.because)
+}
+
+fn session(session: &ExplainedSession) -> String {
+    let ExplainedSession { kind, name, because, .. } = session;
+    let kind = format!("{kind:?}").to_lowercase();
+    match &session.endpoint {
+        Some(endpoint) => format!("{kind} {name} names {endpoint}: {because}"),
+        None => format!("{kind} {name} does not count: {because}"),
+    }
+}
+
+fn decision(explanation: &Explanation) -> String {
+    let decision = &explanation.decision;
+    let grpc = decision.grpc_status.map(|status| format!(" (gRPC status {status})")).unwrap_or_default();
+    match (decision.kind, decision.status, &decision.cluster) {
+        (DecisionType::Redirect, Some(status), _) => {
+            format!("redirect {status} to {}", decision.location.as_deref().unwrap_or_default())
+        }
+        (DecisionType::Respond, Some(status), _) => format!("respond {status}{grpc}: {}", decision.because),
+        (_, _, Some(cluster)) => format!("forward to {cluster}"),
+        _ => format!("forward: {}", decision.because),
+    }
+}
+
 fn text(Explained { path, explanation }: &Explained) -> String {
     let mut rows: Vec<Vec<String>> = Vec::new();
     let mut row = |name: &str, value: String| rows.push(vec![name.to_owned(), value]);
     if let Some(path) = path {
         row("path", format!("{path}  in normal form"));
     }
-    let decision = &explanation.decision;
-    row(
-        "decision",
-        match (decision.kind, decision.status, &decision.cluster) {
-            (DecisionType::Redirect, Some(status), _) => {
-                format!("redirect {status} to {}", decision.location.as_deref().unwrap_or_default())
-            }
-            (DecisionType::Respond, Some(status), _) => format!("respond {status}: {}", decision.because),
-            (_, _, Some(cluster)) => format!("forward to {cluster}"),
-            _ => format!("forward: {}", decision.because),
-        },
-    );
+    row("decision", decision(explanation));
     if let Some(listener) = &explanation.listener {
         row("listener", listener.clone());
     }
@@ -128,33 +171,103 @@ fn text(Explained { path, explanation }: &Explained) -> String {
     {
         row("route", format!("{route}  spec.rules[{rule}].matches[{match_index}]"));
     }
+    explanation.cors.iter().for_each(|explained| row("cors", cors(explained)));
+    explanation.session.iter().for_each(|explained| row("session", session(explained)));
     let total: u64 = explanation.backends.iter().map(|backend| u64::from(backend.weight)).sum();
     for backend in &explanation.backends {
         let target = match (&backend.cluster, &backend.invalid) {
             (Some(cluster), _) => cluster.clone(),
-            (None, reason) => format!("answers 500: {}", reason.as_deref().unwrap_or_default()),
+            (None, reason) => format!("cannot be used: {}", reason.as_deref().unwrap_or_default()),
         };
-        row("backend", format!("{target}  weight {} of {total}", backend.weight));
+        let policy = backend.policy.as_ref().map(|policy| format!("  policy {policy}")).unwrap_or_default();
+        row("backend", format!("{target}  weight {} of {total}{policy}", backend.weight));
         if let Some(location) = &backend.location {
             row("", format!("redirect to {location}"));
         }
-        for change in backend.edits.iter().flat_map(changes) {
-            row("", change);
-        }
+        backend.edits.iter().flat_map(changes).for_each(|change| row("", change));
+        backend.upstream.iter().flat_map(arrives).for_each(|line| row("", format!("receives {line}")));
     }
-    for change in changes(&explanation.edits) {
-        row("change", change);
-    }
+    changes(&explanation.edits).into_iter().for_each(|change| row("change", change));
+    explanation.upstream.iter().flat_map(arrives).for_each(|line| row("upstream", line));
     let mut text = table(&rows);
     if !explanation.candidates.is_empty() {
         let mut rows = vec![vec![String::new(), "CANDIDATE".to_owned(), "BECAUSE".to_owned()]];
-        rows.extend(explanation.candidates.iter().map(|candidate| {
+        rows.extend(alike(&explanation.candidates).into_iter().map(|(candidate, more)| {
             let place =
                 format!("{} rules[{}].matches[{}]", candidate.route, candidate.rule, candidate.match_index);
+            let place = if more == 0 { place } else { format!("{place} and {more} more") };
             vec![if candidate.won { "*" } else { " " }.to_owned(), place, candidate.because.clone()]
         }));
         text.push('\n');
         text.push_str(&table(&rows));
     }
     text
+}
+
+/// The candidates in their order; of those of one route that lost for the same reason the first, with the number of
+/// the others: a route for another host is one line, however many rules it has.
+fn alike(candidates: &[Candidate]) -> Vec<(&Candidate, usize)> {
+    let mut groups: Vec<(&Candidate, usize)> = Vec::new();
+    let mut places: HashMap<_, usize> = HashMap::new();
+    for candidate in candidates {
+        let route = (candidate.route.kind, &candidate.route.namespace, &candidate.route.name);
+        match places.entry((candidate.won, route, &candidate.because)) {
+            Entry::Occupied(place) => groups[*place.get()].1 += 1,
+            Entry::Vacant(place) => {
+                place.insert(groups.len());
+                groups.push((candidate, 0));
+            }
+        }
+    }
+    groups
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use gatewasm_routing::ExplainedRoute;
+    use gatewasm_routing::config::RouteKind;
+
+    #[test]
+    fn what_lost_alike_is_one_line() {
+        let candidate = |name: &str, rule: usize, won: bool, because: &str| Candidate {
+            route: ExplainedRoute {
+                kind: RouteKind::HttpRoute,
+                namespace: "n".to_owned(),
+                name: name.to_owned(),
+            },
+            rule,
+            match_index: 0,
+            won,
+            because: because.to_owned(),
+        };
+        let candidates = [
+            candidate("a", 0, true, "the only match"),
+            candidate("b", 0, false, "another host"),
+            candidate("a", 1, false, "another host"),
+            candidate("b", 1, false, "another path"),
+            candidate("b", 2, false, "another host"),
+        ];
+        let lines: Vec<_> = alike(&candidates)
+            .into_iter()
+            .map(|(candidate, more)| format!("{} {} {more}", candidate.route.name, candidate.rule))
+            .collect();
+        assert_eq!(lines, ["a 0 0", "b 0 1", "a 1 0", "b 1 0"]);
+    }
+
+    #[test]
+    fn one_dot_goes_from_the_end_of_a_host() {
+        for (host, seen) in [
+            ("a.test", "a.test"),
+            ("a.test.", "a.test"),
+            ("a.test..", "a.test."),
+            ("a.test.:80", "a.test:80"),
+            ("a.test:80", "a.test:80"),
+            ("[::1.2.3.4]:80", "[::1.2.3.4]:80"),
+            (".", ""),
+            ("", ""),
+        ] {
+            assert_eq!(without_trailing_dot(host.as_bytes()), seen.as_bytes(), "{host}");
+        }
+    }
 }

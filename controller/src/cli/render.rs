@@ -17,6 +17,7 @@ use crate::problem::{self, Problem};
 use crate::render::bootstrap::{Address, Addresses};
 use crate::render::extension::accepted;
 use crate::render::{Bindings, ConfigSource, Resources, Settings, config_map, files, render};
+use crate::translate::seal_sessions;
 
 /// Name of the filter's file in the folder.
 const WASM: &str = "gatewasm.wasm";
@@ -51,19 +52,25 @@ pub(super) struct Args {
     #[arg(long)]
     access_log: bool,
 
+    /// Key by which sessions (sessionPersistence) are sealed: any text, the same in every Envoy. Whoever can read what
+    /// is rendered can read it. Without one, clients can forge sessions.
+    #[arg(long, value_name = "KEY")]
+    session_key: Option<String>,
+
     /// Port of Envoy's admin interface on 127.0.0.1.
     #[arg(long, value_name = "PORT", default_value_t = 9901)]
     admin_port: u16,
 }
 
 pub(super) fn run(args: &Args) -> Result<u8> {
-    let Read::Manifests { objects, translation } = args.inputs.read()? else {
+    let Read::Manifests { snapshot, translation } = args.inputs.read()? else {
         bail!("render takes manifests; a filter config is what it writes")
     };
     let mut problems = translation.problems;
     let mut model = translation.model;
     model.filter_config.access_log = args.access_log;
     let gateway = choose(&mut model, args.gateway.as_deref())?;
+    seal_sessions(&mut model.filter_config, args.session_key.as_deref());
     fs::create_dir_all(&args.output).with_context(|| format!("make {}", args.output.display()))?;
     let folder = args.output.canonicalize().with_context(|| format!("find {}", args.output.display()))?;
 
@@ -84,7 +91,7 @@ pub(super) fn run(args: &Args) -> Result<u8> {
     let object = |name: &str| name.starts_with("configmap-") || name.starts_with("secret-");
     remove_others(&kubernetes, object, &manifests.files)?;
     problems.extend(manifests.problems);
-    report(&problems, objects, &folder, &args.mount);
+    report(&problems, snapshot.len(), &folder, &args.mount);
     Ok(if problems.is_empty() { FINE } else { PROBLEMS })
 }
 

@@ -222,7 +222,7 @@ fn problem(key: &ObjectKey, gateway: &Gateway, port: u16, address: SocketAddr, w
 mod tests {
     use std::collections::BTreeMap;
 
-    use gatewasm_routing::config::{FilterConfig, Protocol, VERSION};
+    use gatewasm_routing::config::{FilterConfig, Protocol};
 
     use super::*;
     use crate::model::Listener;
@@ -243,6 +243,7 @@ mod tests {
         Model {
             gateways: gateways.collect(),
             clusters: BTreeMap::new(),
+            policies: BTreeMap::new(),
             certificates: BTreeMap::new(),
             filter_config: FilterConfig::default(),
         }

@@ -45,6 +45,7 @@ pub fn between(old: &Snapshot, new: &Snapshot) -> Vec<Change> {
     compare(&old.gateway_classes, &new.gateway_classes, cluster("GatewayClass"), &mut all);
     compare(&old.gateways, &new.gateways, namespaced("Gateway"), &mut all);
     compare(&old.http_routes, &new.http_routes, namespaced("HTTPRoute"), &mut all);
+    compare(&old.grpc_routes, &new.grpc_routes, namespaced("GRPCRoute"), &mut all);
     compare(&old.reference_grants, &new.reference_grants, namespaced("ReferenceGrant"), &mut all);
     compare(&old.services, &new.services, namespaced("Service"), &mut all);
     compare(&old.endpoint_slices, &new.endpoint_slices, namespaced("EndpointSlice"), &mut all);

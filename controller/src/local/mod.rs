@@ -12,6 +12,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::{Instant, sleep, sleep_until};
 
@@ -100,7 +102,7 @@ pub async fn run(options: Options) -> Result<()> {
     let launch = Launch { binary: binary.path, bootstrap, workers: options.workers };
     let mut envoy = Supervisor::start(launch, Admin::new(&target.admin)).await?;
 
-    let mut gateway = Gateway::new(reader, &options, settings);
+    let mut gateway = Gateway::new(reader, &options, settings, session_key()?);
     let mut was_live = false;
     loop {
         // 1. From the files to Envoy.
@@ -205,12 +207,20 @@ struct Pass {
     took: Duration,
 }
 
+/// A key by which sessions are sealed, another one in each run: those of an earlier run begin anew.
+fn session_key() -> Result<String> {
+    let mut bytes = [0; 32];
+    getrandom::fill(&mut bytes).context("draw a key for sessions")?;
+    Ok(BASE64_STANDARD.encode(bytes))
+}
+
 impl Gateway {
-    fn new(reader: Reader, options: &Options, settings: Settings) -> Self {
+    fn new(reader: Reader, options: &Options, settings: Settings, session_key: String) -> Self {
         let translation = translate::Options {
             backends: options.backends.clone(),
             local: true,
             access_log: options.access_log,
+            session_key: Some(session_key),
         };
         let model = translate(&Snapshot::default(), &translation).model;
         Self {

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::listeners::{CONNECTION_BUFFER, socket_address};
 use super::{ConfigSource, Settings};
-use crate::model::{Cluster, Endpoint, Model};
+use crate::model::{BackendProtocol, Cluster, Endpoint, Model};
 
 /// Requests, connections and waiting requests that one worker set may have with one cluster. Envoy's default of 1,024
 /// answers 503 to the rest; here the limit is the backend's own, and this one only guards against running away.
@@ -45,6 +45,10 @@ fn discovery(cluster: &Cluster, settings: &Settings) -> Discovery {
 }
 
 fn cluster(name: &str, cluster: &Cluster, settings: &Settings) -> Value {
+    let protocol = match cluster.protocol {
+        BackendProtocol::Http1 => json!({"http_protocol_options": {}}),
+        BackendProtocol::Http2 => json!({"http2_protocol_options": {}}),
+    };
     let mut rendered = json!({
         "@type": "type.googleapis.com/envoy.config.cluster.v3.Cluster",
         "name": name,
@@ -62,7 +66,7 @@ fn cluster(name: &str, cluster: &Cluster, settings: &Settings) -> Value {
         "typed_extension_protocol_options": {
             "envoy.extensions.upstreams.http.v3.HttpProtocolOptions": {
                 "@type": "type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions",
-                "explicit_http_config": {"http_protocol_options": {}},
+                "explicit_http_config": protocol,
                 // Shorter than the keep-alive of common servers (5 s), so that it is Envoy who closes an idle
                 // connection, and no request races against the backend's close.
                 "common_http_protocol_options": {"idle_timeout": "4s"},
@@ -119,7 +123,7 @@ mod tests {
             ("none", &[]),
         ] {
             let endpoints = hosts.iter().map(|host| endpoint(host)).collect();
-            model.clusters.insert(name.into(), Cluster { endpoints });
+            model.clusters.insert(name.into(), Cluster { endpoints, ..Cluster::default() });
         }
         let settings = Settings { source, ..settings(&[]) };
         let by_eds = endpoints(&model, &settings);
@@ -137,6 +141,22 @@ mod tests {
         let [addresses, mixed, name, none] = kinds.map(Value::from);
         let of = |name: &str, kind, count| (name.to_owned(), kind, count);
         vec![of("addresses", addresses, 2), of("mixed", mixed, 2), of("name", name, 1), of("none", none, 0)]
+    }
+
+    #[test]
+    fn each_cluster_speaks_its_protocol() {
+        let mut model = gateway(&[]);
+        for (name, protocol) in [("a", BackendProtocol::Http1), ("b", BackendProtocol::Http2)] {
+            model.clusters.insert(name.into(), Cluster { protocol, ..Cluster::default() });
+        }
+        let rendered = clusters(&model, &settings(&[]));
+        let config = |name: &str| {
+            let options = &rendered[name]["typed_extension_protocol_options"];
+            let options = &options["envoy.extensions.upstreams.http.v3.HttpProtocolOptions"];
+            options["explicit_http_config"].to_string()
+        };
+        assert_eq!(config("a"), r#"{"http_protocol_options":{}}"#);
+        assert_eq!(config("b"), r#"{"http2_protocol_options":{}}"#);
     }
 
     #[test]

@@ -29,7 +29,7 @@ pub fn files(
         ("bootstrap.yaml".to_owned(), yaml(&bootstrap(settings, addresses))?),
         ("lds.yaml".to_owned(), discovery(resources.listeners.values())?),
         ("cds.yaml".to_owned(), discovery(resources.clusters.values())?),
-        (routes::FILE.to_owned(), discovery(resources.routes.values())?),
+        (routes::FILE.to_owned(), discovery(routes::routes(&resources.policies).values())?),
         (extension::FILE.to_owned(), discovery(resources.extensions.values())?),
         ("filter.json".to_owned(), resources.filter_config.clone()),
     ]);

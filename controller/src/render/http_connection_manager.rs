@@ -4,7 +4,7 @@
 use gatewasm_routing::wire;
 use serde_json::{Value, json};
 
-use super::{Settings, access_log, extension, routes};
+use super::{Settings, access_log, extension, policy, routes, session};
 
 /// The network filter of the chain that the filter knows as `entry`; its statistics are named after the port.
 pub(super) fn filter(port_name: &str, entry: &str, settings: &Settings) -> Value {
@@ -16,7 +16,7 @@ pub(super) fn filter(port_name: &str, entry: &str, settings: &Settings) -> Value
             "config_source": settings.source.reference(routes::FILE),
         },
         "early_header_mutation_extensions": [entry_headers(entry)],
-        "http_filters": [extension::http_filter(settings), router()],
+        "http_filters": [extension::http_filter(settings), session::http_filter(), router()],
         "upgrade_configs": [{"upgrade_type": "websocket"}],
 
         // One view of the path for match, rewrite and backend: dot segments and repeated slashes are resolved
@@ -32,7 +32,7 @@ pub(super) fn filter(port_name: &str, entry: &str, settings: &Settings) -> Value
         "server_header_transformation": "PASS_THROUGH",
 
         // A gRPC stream or WebSocket may say nothing for an hour (Envoy's default: five minutes).
-        "stream_idle_timeout": "3600s",
+        "stream_idle_timeout": format!("{}s", policy::SILENCE.as_secs()),
         // A client gets this long to send its request headers (Envoy's default: for ever). Bodies may take longer:
         // streams are requests too.
         "request_headers_timeout": "30s",

@@ -9,8 +9,10 @@ pub mod extension;
 pub mod files;
 mod http_connection_manager;
 mod listeners;
+mod policy;
 mod routes;
 mod secrets;
+mod session;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -18,6 +20,8 @@ use std::path::PathBuf;
 
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
+
+pub use routes::routes;
 
 use crate::model::Model;
 use crate::object::ObjectKey;
@@ -52,8 +56,9 @@ pub enum ConfigSource {
 pub struct Resources {
     /// `Listener` (LDS), one per port of a Gateway, `namespace/gateway:port`.
     pub listeners: BTreeMap<String, Value>,
-    /// `RouteConfiguration` (RDS): the one that all listeners share.
-    pub routes: BTreeMap<String, Value>,
+    /// `Route`, by the policy that it is of. Together they are the one `RouteConfiguration` (RDS) that all listeners
+    /// share: [`routes`].
+    pub policies: BTreeMap<String, Value>,
     /// `Cluster` (CDS), `namespace/service/port`.
     pub clusters: BTreeMap<String, Value>,
     /// `ClusterLoadAssignment` (EDS), by cluster.
@@ -71,7 +76,7 @@ pub fn render(model: &Model, settings: &Settings) -> Resources {
     let filter_config = extension::filter_config(model, settings);
     Resources {
         listeners: listeners::listeners(model, settings),
-        routes: routes::routes(),
+        policies: routes::policies(model),
         clusters: clusters::clusters(model, settings),
         endpoints: clusters::endpoints(model, settings),
         secrets: secrets::secrets(model),
@@ -99,7 +104,7 @@ impl Resources {
         };
         yaml(&json!({
             "listeners": all(&self.listeners),
-            "routes": all(&self.routes),
+            "routes": all(&routes(&self.policies)),
             "clusters": all(&self.clusters),
             "endpoints": all(&self.endpoints),
             "secrets": without(&self.secrets, "/tls_certificate/private_key/inline_string"),
@@ -136,7 +141,7 @@ impl ConfigSource {
 
 #[cfg(test)]
 pub(crate) mod tests {
-    use gatewasm_routing::config::{FilterConfig, VERSION};
+    use gatewasm_routing::config::FilterConfig;
 
     use super::*;
     use crate::model::{Certificate, Gateway, Listener};
@@ -149,6 +154,7 @@ pub(crate) mod tests {
         Model {
             gateways: BTreeMap::from([(ObjectKey::new("infra", "web"), gateway)]),
             clusters: BTreeMap::new(),
+            policies: BTreeMap::new(),
             certificates: BTreeMap::new(),
             filter_config: FilterConfig::default(),
         }

@@ -6,16 +6,28 @@ use std::collections::BTreeMap;
 use gatewasm_routing::wire;
 use serde_json::{Value, json};
 
+use super::policy;
+use crate::model::{Model, Policy};
+
 /// File of the route configuration where there is no agent.
 pub(super) const FILE: &str = "rds.yaml";
+
+/// Name of the route of a rule that asks for nothing.
+const FORWARD: &str = "forward";
 
 /// The policy of a rule that asks for nothing. A rule may name it or leave the header out.
 const NO_POLICY: &str = "none";
 
-/// The route configuration that every listener shares.
-pub(super) fn routes() -> BTreeMap<String, Value> {
-    let mut policies = BTreeMap::new();
-    policies.insert(NO_POLICY, action(forward()));
+/// The routes of all policies, by name.
+pub(super) fn policies(model: &Model) -> BTreeMap<String, Value> {
+    model.policies.iter().map(|(name, it)| (name.clone(), policy::route(name, it))).collect()
+}
+
+/// The route configuration that every listener shares, with these routes of policies.
+pub fn routes(policies: &BTreeMap<String, Value>) -> BTreeMap<String, Value> {
+    let forward = policy::route(FORWARD, &Policy::default());
+    let mut actions = BTreeMap::from([(NO_POLICY, action(&forward))]);
+    actions.extend(policies.iter().map(|(name, route)| (name.as_str(), action(route))));
     let configuration = json!({
         "@type": "type.googleapis.com/envoy.config.route.v3.RouteConfiguration",
         "name": wire::ROUTES,
@@ -24,7 +36,9 @@ pub(super) fn routes() -> BTreeMap<String, Value> {
             "domains": ["*"],
             // Nothing of ours or of Envoy's own reaches a backend.
             "request_headers_to_remove":
-                [wire::LISTENER, wire::CLUSTER, wire::POLICY, "x-envoy-external-address"],
+                [wire::LISTENER, wire::CLUSTER, wire::POLICY, wire::ENDPOINT, "x-envoy-external-address"],
+            // Envoy itself says under this name which endpoint took a request; a backend has no say in it.
+            "response_headers_to_remove": [wire::ENDPOINT],
             "matcher": {
                 "matcher_tree": {
                     "input": {
@@ -34,9 +48,9 @@ pub(super) fn routes() -> BTreeMap<String, Value> {
                             "header_name": wire::POLICY,
                         },
                     },
-                    "exact_match_map": {"map": policies},
+                    "exact_match_map": {"map": actions},
                 },
-                "on_no_match": without_known_policy(),
+                "on_no_match": without_known_policy(forward),
             },
         }],
     });
@@ -45,16 +59,15 @@ pub(super) fn routes() -> BTreeMap<String, Value> {
 
 /// No policy asked for: forward. One asked for that is unknown: 500, because serving without a policy that the rule
 /// asks for could skip an authorisation.
-fn without_known_policy() -> Value {
-    let mut no_policy = forward();
-    no_policy["match"]["headers"] = json!([{"name": wire::POLICY, "present_match": false}]);
+fn without_known_policy(mut forward: Value) -> Value {
+    forward["match"]["headers"] = json!([{"name": wire::POLICY, "present_match": false}]);
     json!({
         "action": {
             "name": "route",
             "typed_config": {
                 "@type": "type.googleapis.com/envoy.config.route.v3.RouteList",
                 "routes": [
-                    no_policy,
+                    forward,
                     {"name": "unknown-policy", "match": {"prefix": "/"}, "direct_response": {"status": 500}},
                 ],
             },
@@ -62,21 +75,8 @@ fn without_known_policy() -> Value {
     })
 }
 
-fn forward() -> Value {
-    json!({
-        "name": "forward",
-        "match": {"prefix": "/"},
-        "route": {
-            "cluster_header": wire::CLUSTER,
-            // The filter names only clusters that exist; anything else is our fault, not a missing page.
-            "cluster_not_found_response_code": "INTERNAL_SERVER_ERROR",
-            // A rule without `timeouts` has none (Gateway API HTTPRouteTimeouts); Envoy's own default is 15 s.
-            "timeout": "0s",
-        },
-    })
-}
-
-fn action(mut route: Value) -> Value {
+fn action(route: &Value) -> Value {
+    let mut route = route.clone();
     route["@type"] = json!("type.googleapis.com/envoy.config.route.v3.Route");
     json!({"action": {"name": "route", "typed_config": route}})
 }

@@ -10,7 +10,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::validate;
-use crate::api::{GROUP, Gateway, GatewayClass, HttpRoute, ReferenceGrant, is_dns_name};
+use crate::api::{GROUP, Gateway, GatewayClass, GrpcRoute, HttpRoute, ReferenceGrant, is_dns_name};
 use crate::certificate;
 use crate::fault::{Fault, sentence};
 use crate::object::{ObjectKey, ObjectRef};
@@ -22,6 +22,7 @@ pub(super) enum Manifest {
     GatewayClass(Arc<GatewayClass>),
     Gateway(Arc<Gateway>),
     HttpRoute(Arc<HttpRoute>),
+    GrpcRoute(Arc<GrpcRoute>),
     ReferenceGrant(Arc<ReferenceGrant>),
     Service(Arc<Service>),
     EndpointSlice(Arc<EndpointSlice>),
@@ -99,6 +100,7 @@ pub(super) fn read(value: Value) -> Read {
         "GatewayClass" => gateway_api(value, validate::gateway_class).map(Manifest::GatewayClass),
         "Gateway" => gateway_api(value, validate::gateway).map(Manifest::Gateway),
         "HTTPRoute" => gateway_api(value, validate::http_route).map(Manifest::HttpRoute),
+        "GRPCRoute" => gateway_api(value, validate::grpc_route).map(Manifest::GrpcRoute),
         "ReferenceGrant" => gateway_api(value, validate::reference_grant).map(Manifest::ReferenceGrant),
         "Service" => core(value).map(Manifest::Service),
         "EndpointSlice" => core(value).map(Manifest::EndpointSlice),
@@ -114,10 +116,13 @@ fn is_read(api_version: &str, kind: &str) -> bool {
     match api_version {
         "v1" => matches!(kind, "Service" | "Namespace" | "Secret"),
         "discovery.k8s.io/v1" => kind == "EndpointSlice",
-        _ => {
-            matches!(api_version.split_once('/'), Some((GROUP, "v1" | "v1beta1")))
-                && matches!(kind, "GatewayClass" | "Gateway" | "HTTPRoute" | "ReferenceGrant")
-        }
+        _ => match api_version.split_once('/') {
+            Some((GROUP, "v1")) if kind == "GRPCRoute" => true,
+            Some((GROUP, "v1" | "v1beta1")) => {
+                matches!(kind, "GatewayClass" | "Gateway" | "HTTPRoute" | "ReferenceGrant")
+            }
+            _ => false,
+        },
     }
 }
 
@@ -242,6 +247,7 @@ impl Manifest {
             Self::GatewayClass(class) => drop(snapshot.gateway_classes.insert(name, class)),
             Self::Gateway(gateway) => drop(snapshot.gateways.insert(key, gateway)),
             Self::HttpRoute(route) => drop(snapshot.http_routes.insert(key, route)),
+            Self::GrpcRoute(route) => drop(snapshot.grpc_routes.insert(key, route)),
             Self::ReferenceGrant(grant) => drop(snapshot.reference_grants.insert(key, grant)),
             Self::Service(service) => drop(snapshot.services.insert(key, service)),
             Self::EndpointSlice(slice) => drop(snapshot.endpoint_slices.insert(key, slice)),

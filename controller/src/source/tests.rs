@@ -136,6 +136,48 @@ fn what_an_api_server_would_refuse_is_refused() {
             "spec.rules[0].filters[0].cors",
             "required for type \"CORS\"",
         ),
+        (
+            "HTTPRoute spec: {rules: [{filters: [{type: CORS, cors: {allowMethods: [GET, GET]}}]}]}",
+            "spec.rules[0].filters[0].cors.allowMethods[1]",
+            "twice",
+        ),
+        (
+            "HTTPRoute spec: {rules: [{sessionPersistence: {cookieConfig: {lifetimeType: Permanent}}}]}",
+            "spec.rules[0].sessionPersistence.absoluteTimeout",
+            "required for lifetimeType \"Permanent\"",
+        ),
+        (
+            "HTTPRoute spec: {rules: [{sessionPersistence: {type: Address}}]}",
+            "spec.rules[0].sessionPersistence.type",
+            "`Address`",
+        ),
+        (
+            "GRPCRoute spec: {rules: [{matches: [{path: {value: /a}}]}]}",
+            "spec.rules[0].matches[0].path",
+            "no such field",
+        ),
+        (
+            "GRPCRoute spec: {rules: [{matches: [{method: {type: Exact}}]}]}",
+            "spec.rules[0].matches[0].method",
+            "A service, a method or both",
+        ),
+        (
+            "GRPCRoute spec: {rules: [{filters: [{type: URLRewrite, urlRewrite: {}}]}]}",
+            "spec.rules[0].filters[0].urlRewrite",
+            "no such field",
+        ),
+        (
+            "GRPCRoute spec: {rules: [{backendRefs: [{name: a, filters: [{type: RequestMirror}]}]}]}",
+            "spec.rules[0].backendRefs[0].filters[0].requestMirror",
+            "required for type \"RequestMirror\"",
+        ),
+        (
+            "GRPCRoute spec: {rules: [{backendRefs: [{name: a, port: 0}]}]}",
+            "spec.rules[0].backendRefs[0].port",
+            "`0`",
+        ),
+        ("GRPCRoute spec: {rules: [{timeouts: {}}]}", "spec.rules[0].timeouts", "no such field"),
+        ("GRPCRoute spec: {rules: [{name: a}, {name: a}]}", "spec.rules[1].name", "twice"),
         ("Gateway spec: {listeners: []}", "spec.gatewayClassName", "required"),
         ("Gateway spec: {gatewayClassName: c, listeners: []}", "spec.listeners", "0 items"),
         (

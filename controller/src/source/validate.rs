@@ -8,7 +8,9 @@
 use std::collections::BTreeSet;
 
 use crate::api::{
-    Gateway, GatewayClass, HttpHeaderFilter, HttpPathModifier, HttpRoute, HttpRouteFilter, ReferenceGrant,
+    CookieLifetimeType, Gateway, GatewayClass, GrpcMethodMatch, GrpcRoute, Hostname, HttpBackendRef,
+    HttpCorsFilter, HttpHeaderFilter, HttpPathModifier, HttpRoute, HttpRouteFilter, HttpRouteFilterType,
+    HttpValueMatch, ParentReference, ReferenceGrant, SectionName, SessionPersistence,
 };
 use crate::fault::Fault;
 
@@ -45,6 +47,84 @@ impl Checks {
     }
 }
 
+/// What routes of both kinds have.
+impl Checks {
+    fn route(&mut self, parents: &[ParentReference], hostnames: &[Hostname]) {
+        self.count("spec.parentRefs", parents.len(), 0, 32);
+        let parents = parents.iter().enumerate();
+        self.unique(parents.map(|(i, parent)| (format!("spec.parentRefs[{i}]"), parent)));
+        self.count("spec.hostnames", hostnames.len(), 0, 16);
+    }
+
+    fn rule_names<'r>(&mut self, names: impl Iterator<Item = Option<&'r SectionName>>) {
+        let names = names.enumerate().filter_map(|(i, name)| Some((i, name?)));
+        self.unique(names.map(|(i, name)| (format!("spec.rules[{i}].name"), name)));
+    }
+
+    /// By the number of matches of each rule.
+    fn matches(&mut self, counts: impl Iterator<Item = usize> + Clone) {
+        self.count("spec.rules[*].matches", counts.clone().sum(), 0, 128);
+        for (i, count) in counts.enumerate() {
+            self.count(&format!("spec.rules[{i}].matches"), count, 0, 64);
+        }
+    }
+
+    fn values(&mut self, field: &str, values: &[HttpValueMatch], most: usize) {
+        self.count(field, values.len(), 0, 16);
+        for (i, entry) in values.iter().enumerate() {
+            self.text(format!("{field}[{i}].value"), &entry.value, 1, most);
+        }
+        let names = values.iter().enumerate();
+        self.unique(names.map(|(i, entry)| (format!("{field}[{i}].name"), &entry.name)));
+    }
+
+    /// "One or both of 'service' or 'method' must be specified" (`GRPCMethodMatch`).
+    fn grpc_method(&mut self, method: &GrpcMethodMatch, field: &str) {
+        if method.service.is_none() && method.method.is_none() {
+            let message = "A service, a method or both must be given; without this field all are matched.";
+            self.0.push(Fault::invalid(field, message));
+        }
+        for (name, value) in [("service", &method.service), ("method", &method.method)] {
+            self.text(format!("{field}.{name}"), value.as_deref().unwrap_or_default(), 0, 1024);
+        }
+    }
+
+    fn rule(
+        &mut self,
+        field: &str,
+        filters: &[HttpRouteFilter],
+        backends: &[HttpBackendRef],
+        session: Option<&SessionPersistence>,
+    ) {
+        self.filters(&format!("{field}.filters"), filters);
+        self.count(&format!("{field}.backendRefs"), backends.len(), 0, 16);
+        for (i, backend) in backends.iter().enumerate() {
+            self.filters(&format!("{field}.backendRefs[{i}].filters"), &backend.filters);
+        }
+        if let Some(session) = session {
+            self.session(session, &format!("{field}.sessionPersistence"));
+        }
+    }
+
+    fn filters(&mut self, field: &str, filters: &[HttpRouteFilter]) {
+        self.count(field, filters.len(), 0, 16);
+        for (i, filter) in filters.iter().enumerate() {
+            self.route_filter(filter, &format!("{field}[{i}]"));
+        }
+    }
+
+    /// "AbsoluteTimeout must be specified when cookie lifetimeType is Permanent" (`SessionPersistence`).
+    fn session(&mut self, session: &SessionPersistence, field: &str) {
+        let name = session.session_name.as_deref().unwrap_or_default();
+        self.text(format!("{field}.sessionName"), name, 0, 128);
+        let lifetime = session.cookie_config.as_ref().and_then(|cookie| cookie.lifetime_type);
+        if lifetime == Some(CookieLifetimeType::Permanent) && session.absolute_timeout.is_none() {
+            let message = "This field is required for lifetimeType \"Permanent\".";
+            self.0.push(Fault::new(format!("{field}.absoluteTimeout"), "MissingField", message));
+        }
+    }
+}
+
 impl Checks {
     fn route_filter(&mut self, filter: &HttpRouteFilter, field: &str) {
         self.0.extend(members_of_filter(filter, field));
@@ -64,6 +144,21 @@ impl Checks {
                 self.path_modifier(path, &format!("{field}.{member}.path"));
             }
         }
+        if let Some(cors) = &filter.cors {
+            self.cors(cors, &format!("{field}.cors"));
+        }
+    }
+
+    fn cors(&mut self, cors: &HttpCorsFilter, field: &str) {
+        self.set(&format!("{field}.allowOrigins"), &cors.allow_origins, 64);
+        self.set(&format!("{field}.allowMethods"), &cors.allow_methods, 9);
+        self.set(&format!("{field}.allowHeaders"), &cors.allow_headers, 64);
+        self.set(&format!("{field}.exposeHeaders"), &cors.expose_headers, 64);
+    }
+
+    fn set<T: Ord + std::fmt::Debug>(&mut self, field: &str, items: &[T], most: usize) {
+        self.count(field, items.len(), 0, most);
+        self.unique(items.iter().enumerate().map(|(i, item)| (format!("{field}[{i}]"), item)));
     }
 
     fn header_modifier(&mut self, modifier: &HttpHeaderFilter, field: &str) {
@@ -128,71 +223,67 @@ pub(super) fn gateway(gateway: &Gateway) -> Vec<Fault> {
 pub(super) fn http_route(route: &HttpRoute) -> Vec<Fault> {
     let mut checks = Checks::default();
     let spec = &route.spec;
-    checks.count("spec.parentRefs", spec.parent_refs.len(), 0, 32);
-    let parents = spec.parent_refs.iter().enumerate();
-    checks.unique(parents.map(|(i, parent)| (format!("spec.parentRefs[{i}]"), parent)));
-    checks.count("spec.hostnames", spec.hostnames.len(), 0, 16);
+    checks.route(&spec.parent_refs, &spec.hostnames);
     checks.count("spec.rules", spec.rules.len(), 1, 16);
-    let matches = spec.rules.iter().map(|rule| rule.matches.len()).sum();
-    checks.count("spec.rules[*].matches", matches, 0, 128);
-    let names = spec.rules.iter().enumerate().filter_map(|(i, rule)| Some((i, rule.name.as_ref()?)));
-    checks.unique(names.map(|(i, name)| (format!("spec.rules[{i}].name"), name)));
+    checks.rule_names(spec.rules.iter().map(|rule| rule.name.as_ref()));
+    checks.matches(spec.rules.iter().map(|rule| rule.matches.len()));
     for (i, rule) in spec.rules.iter().enumerate() {
         let field = format!("spec.rules[{i}]");
-        checks.count(&format!("{field}.matches"), rule.matches.len(), 0, 64);
-        checks.count(&format!("{field}.filters"), rule.filters.len(), 0, 16);
-        checks.count(&format!("{field}.backendRefs"), rule.backend_refs.len(), 0, 16);
         for (j, matched) in rule.matches.iter().enumerate() {
             let field = format!("{field}.matches[{j}]");
             if let Some(path) = &matched.path {
                 checks.text(format!("{field}.path.value"), &path.value, 0, 1024);
             }
-            checks.count(&format!("{field}.headers"), matched.headers.len(), 0, 16);
-            checks.count(&format!("{field}.queryParams"), matched.query_params.len(), 0, 16);
-            for (k, header) in matched.headers.iter().enumerate() {
-                checks.text(format!("{field}.headers[{k}].value"), &header.value, 1, 4096);
-            }
-            for (k, parameter) in matched.query_params.iter().enumerate() {
-                checks.text(format!("{field}.queryParams[{k}].value"), &parameter.value, 1, 1024);
-            }
-            let headers = matched.headers.iter().enumerate();
-            checks.unique(headers.map(|(k, header)| (format!("{field}.headers[{k}].name"), &header.name)));
-            let parameters = matched.query_params.iter().enumerate();
-            checks.unique(parameters.map(|(k, p)| (format!("{field}.queryParams[{k}].name"), &p.name)));
+            checks.values(&format!("{field}.headers"), &matched.headers, 4096);
+            checks.values(&format!("{field}.queryParams"), &matched.query_params, 1024);
         }
-        for (j, filter) in rule.filters.iter().enumerate() {
-            checks.route_filter(filter, &format!("{field}.filters[{j}]"));
-        }
-        for (j, backend) in rule.backend_refs.iter().enumerate() {
-            let field = format!("{field}.backendRefs[{j}]");
-            checks.count(&format!("{field}.filters"), backend.filters.len(), 0, 16);
-            for (k, filter) in backend.filters.iter().enumerate() {
-                checks.route_filter(filter, &format!("{field}.filters[{k}]"));
+        checks.rule(&field, &rule.filters, &rule.backend_refs, rule.session_persistence.as_ref());
+    }
+    checks.0
+}
+
+/// `GRPCRoute`.
+pub(super) fn grpc_route(route: &GrpcRoute) -> Vec<Fault> {
+    let mut checks = Checks::default();
+    let spec = &route.spec;
+    checks.route(&spec.parent_refs, &spec.hostnames);
+    checks.count("spec.rules", spec.rules.len(), 0, 16);
+    checks.rule_names(spec.rules.iter().map(|rule| rule.name.as_ref()));
+    checks.matches(spec.rules.iter().map(|rule| rule.matches.len()));
+    for (i, rule) in spec.rules.iter().enumerate() {
+        let field = format!("spec.rules[{i}]");
+        for (j, matched) in rule.matches.iter().enumerate() {
+            let field = format!("{field}.matches[{j}]");
+            if let Some(method) = &matched.method {
+                checks.grpc_method(method, &format!("{field}.method"));
             }
+            checks.values(&format!("{field}.headers"), &matched.headers, 4096);
         }
+        checks.rule(&field, &rule.filters, &rule.backend_refs, rule.session_persistence.as_ref());
     }
     checks.0
 }
 
 /// The member that `type` names is set, and no other.
 fn members_of_filter(filter: &HttpRouteFilter, field: &str) -> Vec<Fault> {
+    use HttpRouteFilterType as Type;
     let members = [
-        ("requestHeaderModifier", "RequestHeaderModifier", filter.request_header_modifier.is_some()),
-        ("responseHeaderModifier", "ResponseHeaderModifier", filter.response_header_modifier.is_some()),
-        ("requestMirror", "RequestMirror", filter.request_mirror.is_some()),
-        ("requestRedirect", "RequestRedirect", filter.request_redirect.is_some()),
-        ("urlRewrite", "URLRewrite", filter.url_rewrite.is_some()),
-        ("cors", "CORS", filter.cors.is_some()),
-        ("externalAuth", "ExternalAuth", filter.external_auth.is_some()),
-        ("extensionRef", "ExtensionRef", filter.extension_ref.is_some()),
+        ("requestHeaderModifier", Type::RequestHeaderModifier, filter.request_header_modifier.is_some()),
+        ("responseHeaderModifier", Type::ResponseHeaderModifier, filter.response_header_modifier.is_some()),
+        ("requestMirror", Type::RequestMirror, filter.request_mirror.is_some()),
+        ("requestRedirect", Type::RequestRedirect, filter.request_redirect.is_some()),
+        ("urlRewrite", Type::UrlRewrite, filter.url_rewrite.is_some()),
+        ("cors", Type::Cors, filter.cors.is_some()),
+        ("externalAuth", Type::ExternalAuth, filter.external_auth.is_some()),
+        ("extensionRef", Type::ExtensionRef, filter.extension_ref.is_some()),
     ];
     let kind = filter.kind.to_string();
     let mut faults = Vec::new();
     for (member, its_kind, is_set) in members {
-        if kind == its_kind && !is_set {
+        if filter.kind == its_kind && !is_set {
             let message = format!("This field is required for type {kind:?}.");
             faults.push(Fault::new(format!("{field}.{member}"), "MissingField", message));
-        } else if kind != its_kind && is_set {
+        } else if filter.kind != its_kind && is_set {
             faults.push(Fault::invalid(
                 format!("{field}.{member}"),
                 format!("Type {kind:?} does not have this field."),

@@ -22,6 +22,8 @@ const MOST_CHARACTERS: usize = 32_768;
 
 /// Features of the conformance suite (pkg/features) that work, sorted.
 pub(crate) const SUPPORTED_FEATURES: &[SupportedFeature] = &[
+    SupportedFeature { name: "GRPCRoute" },
+    SupportedFeature { name: "GRPCRouteNamedRouteRule" },
     SupportedFeature { name: "Gateway" },
     SupportedFeature { name: "GatewayAddressEmpty" },
     SupportedFeature { name: "GatewayHTTPListenerIsolation" },
@@ -31,7 +33,11 @@ pub(crate) const SUPPORTED_FEATURES: &[SupportedFeature] = &[
     SupportedFeature { name: "HTTPRoute303RedirectStatusCode" },
     SupportedFeature { name: "HTTPRoute307RedirectStatusCode" },
     SupportedFeature { name: "HTTPRoute308RedirectStatusCode" },
+    SupportedFeature { name: "HTTPRouteBackendProtocolH2C" },
+    SupportedFeature { name: "HTTPRouteBackendProtocolWebSocket" },
     SupportedFeature { name: "HTTPRouteBackendRequestHeaderModification" },
+    SupportedFeature { name: "HTTPRouteBackendTimeout" },
+    SupportedFeature { name: "HTTPRouteCORS" },
     SupportedFeature { name: "HTTPRouteDestinationPortMatching" },
     SupportedFeature { name: "HTTPRouteHostRewrite" },
     SupportedFeature { name: "HTTPRouteMethodMatching" },
@@ -41,7 +47,14 @@ pub(crate) const SUPPORTED_FEATURES: &[SupportedFeature] = &[
     SupportedFeature { name: "HTTPRoutePathRewrite" },
     SupportedFeature { name: "HTTPRoutePortRedirect" },
     SupportedFeature { name: "HTTPRouteQueryParamMatching" },
+    SupportedFeature { name: "HTTPRouteRequestMirror" },
+    SupportedFeature { name: "HTTPRouteRequestMultipleMirrors" },
+    SupportedFeature { name: "HTTPRouteRequestPercentageMirror" },
+    SupportedFeature { name: "HTTPRouteRequestTimeout" },
     SupportedFeature { name: "HTTPRouteResponseHeaderModification" },
+    SupportedFeature { name: "HTTPRouteRetry" },
+    SupportedFeature { name: "HTTPRouteRetryBackendTimeout" },
+    SupportedFeature { name: "HTTPRouteRetryConnectionError" },
     SupportedFeature { name: "HTTPRouteSchemeRedirect" },
     SupportedFeature { name: "ReferenceGrant" },
 ];
@@ -162,14 +175,17 @@ impl Conditions {
         self.negative(ACCEPTED, reason, lines(faults))
     }
 
-    /// `PartiallyInvalid` of a route, which is set only where it is true: some of its rules answer 500.
+    /// `PartiallyInvalid` of a route, which is set only where it is true: some of its rules answer `failure`.
     ///
     /// The message has to begin with "Dropped Rule" or "Fall Back" (`RouteConditionPartiallyInvalid`); ours are
     /// dropped in so far as they send nothing to a backend.
-    pub(crate) fn partially_invalid(self, rules: &[usize], faults: &[Fault]) -> Condition {
+    pub(crate) fn partially_invalid(self, rules: &[usize], failure: &str, faults: &[Fault]) -> Condition {
         let rules: Vec<String> = rules.iter().map(|rule| format!("spec.rules[{rule}]")).collect();
-        let message =
-            format!("Dropped Rule: requests for {} are answered 500.\n{}", rules.join(", "), lines(faults));
+        let message = format!(
+            "Dropped Rule: requests for {} are answered {failure}.\n{}",
+            rules.join(", "),
+            lines(faults)
+        );
         self.positive(PARTIALLY_INVALID, "UnsupportedValue", cut(message))
     }
 }

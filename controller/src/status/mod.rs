@@ -50,6 +50,8 @@ pub struct Statuses {
     pub gateways: BTreeMap<ObjectKey, GatewayStatus>,
     /// HTTPRoutes that name one of those as a parent.
     pub http_routes: BTreeMap<ObjectKey, RouteStatus>,
+    /// GRPCRoutes that name one of those as a parent.
+    pub grpc_routes: BTreeMap<ObjectKey, RouteStatus>,
 }
 
 /// `GatewayClassStatus`.
@@ -133,9 +135,11 @@ impl Serialize for Statuses {
             let (namespace, name) = (Some(key.namespace.as_str()), key.name.as_str());
             list.serialize_element(&Entry { kind: "Gateway", namespace, name, status })?;
         }
-        for (key, status) in &self.http_routes {
-            let (namespace, name) = (Some(key.namespace.as_str()), key.name.as_str());
-            list.serialize_element(&Entry { kind: "HTTPRoute", namespace, name, status })?;
+        for (kind, routes) in [("HTTPRoute", &self.http_routes), ("GRPCRoute", &self.grpc_routes)] {
+            for (key, status) in routes {
+                let (namespace, name) = (Some(key.namespace.as_str()), key.name.as_str());
+                list.serialize_element(&Entry { kind, namespace, name, status })?;
+            }
         }
         list.end()
     }

@@ -4,7 +4,8 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 
 use super::hostname;
 use super::listener::Listener;
-use crate::api::{FromNamespaces, HttpRouteSpec, ParentReference, RouteNamespaces};
+use super::route_kind::{Route, kind_name};
+use crate::api::{FromNamespaces, ParentReference, RouteNamespaces};
 use crate::snapshot::Snapshot;
 use crate::status::Fault;
 
@@ -21,9 +22,8 @@ pub(super) struct Request<'a> {
     pub(super) parent: &'a ParentReference,
     /// `spec.parentRefs[0]`.
     pub(super) field: &'a str,
-    pub(super) route_namespace: &'a str,
     pub(super) gateway_namespace: &'a str,
-    pub(super) spec: &'a HttpRouteSpec,
+    pub(super) route: &'a Route<'a>,
 }
 
 /// The listeners that take the route, or why none does.
@@ -35,7 +35,8 @@ pub(super) fn attach(
     listeners: &[Listener<'_>],
     snapshot: &Snapshot,
 ) -> Result<Vec<Attachment>, Fault> {
-    let Request { parent, field, route_namespace, gateway_namespace, spec } = *request;
+    let Request { parent, field, gateway_namespace, route } = *request;
+    let route_namespace = &route.key.namespace;
     let meant: Vec<(usize, &Listener<'_>)> = listeners
         .iter()
         .enumerate()
@@ -62,7 +63,7 @@ pub(super) fn attach(
     let allowing: Vec<(usize, &Listener<'_>)> = meant
         .into_iter()
         .filter(|(_, listener)| {
-            listener.takes_http_routes()
+            listener.takes(route.kind)
                 && allows(
                     &listener.spec.allowed_routes.namespaces,
                     gateway_namespace,
@@ -73,7 +74,8 @@ pub(super) fn attach(
         .collect();
     if allowing.is_empty() {
         let message = format!(
-            "No listener of {names} allows HTTPRoutes of namespace {route_namespace:?}; see its allowedRoutes."
+            "No listener of {names} allows {}s of namespace {route_namespace:?}; see its allowedRoutes.",
+            kind_name(route.kind)
         );
         return Err(Fault::new(field, "NotAllowedByListeners", message));
     }
@@ -81,18 +83,19 @@ pub(super) fn attach(
         .into_iter()
         .filter_map(|(listener, Listener { spec: its, .. })| {
             let mut hostnames: Vec<String> = Vec::new();
-            for name in &spec.hostnames {
+            for name in route.hostnames {
                 if let Some(both) = hostname::intersect(its.hostname.as_ref(), name)
                     && !hostnames.contains(&both)
                 {
                     hostnames.push(both);
                 }
             }
-            (spec.hostnames.is_empty() || !hostnames.is_empty()).then_some(Attachment { listener, hostnames })
+            (route.hostnames.is_empty() || !hostnames.is_empty())
+                .then_some(Attachment { listener, hostnames })
         })
         .collect();
     if attachments.is_empty() {
-        let hostnames: Vec<String> = spec.hostnames.iter().map(|name| format!("{:?}", &**name)).collect();
+        let hostnames: Vec<String> = route.hostnames.iter().map(|name| format!("{:?}", &**name)).collect();
         let message = format!(
             "No hostname of the route ({}) is one of listener {names}, so none of its requests can arrive.",
             hostnames.join(", ")

@@ -7,10 +7,11 @@ use gatewasm_routing::config;
 use k8s_openapi::api::core::v1::{Service, ServicePort};
 use k8s_openapi::api::discovery::v1::{EndpointPort, EndpointSlice};
 
+use super::policy::Policies;
 use super::reference_grant::{From, Grants};
 use super::{Options, Problems};
-use crate::api::HttpBackendRef;
-use crate::model::{Cluster, Endpoint};
+use crate::api::{BackendObjectReference, HttpBackendRef, Weight};
+use crate::model::{BackendProtocol, Cluster, Endpoint, Policy};
 use crate::object::{ObjectKey, ObjectRef};
 use crate::problem::Problem;
 use crate::snapshot::Snapshot;
@@ -18,13 +19,23 @@ use crate::status::Fault;
 
 const SERVICE_NAME_LABEL: &str = "kubernetes.io/service-name";
 
-/// Everything that backends resolve against, and the clusters found so far.
+/// What a route speaks with its backends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Speaks {
+    /// What the Service's port says, else HTTP/1.1.
+    AsService,
+    /// HTTP/2, as gRPC needs it ("Implementations MAY infer the protocol from the Route type", `GRPCBackendRef`).
+    Http2,
+}
+
+/// Everything that backends resolve against, and the clusters and policies found so far.
 pub(super) struct Backends<'a> {
     snapshot: &'a Snapshot,
     options: &'a Options,
     grants: &'a Grants<'a>,
     slices: BTreeMap<(&'a str, &'a str), Vec<(&'a ObjectKey, &'a EndpointSlice)>>,
     clusters: BTreeMap<String, Cluster>,
+    policies: Policies,
     problems: Vec<Problem>,
 }
 
@@ -39,18 +50,20 @@ impl<'a> Backends<'a> {
                     .push((key, slice.as_ref()));
             }
         }
-        Self { snapshot, options, grants, slices, clusters: BTreeMap::new(), problems: Vec::new() }
+        let (clusters, policies) = (BTreeMap::new(), Policies::default());
+        Self { snapshot, options, grants, slices, clusters, policies, problems: Vec::new() }
     }
 
-    /// The share of one backendRef of an HTTPRoute in `namespace`, and what is wrong with it.
+    /// The share of one backendRef of a route, and what is wrong with it.
     pub(super) fn resolve(
         &mut self,
         backend: &HttpBackendRef,
-        namespace: &str,
+        from: From<'_>,
+        speaks: Speaks,
         field: &str,
     ) -> (config::Backend, Option<Fault>) {
         let weight = backend.weight.get();
-        match self.cluster(backend, namespace, field) {
+        match self.cluster(backend, from, speaks, field) {
             Ok(cluster) => {
                 (config::Backend { cluster: Some(cluster), weight, ..config::Backend::default() }, None)
             }
@@ -61,20 +74,51 @@ impl<'a> Backends<'a> {
         }
     }
 
+    /// The name of the cluster that copies go to which a route in `from` sends to `backend`.
+    pub(super) fn mirror(
+        &mut self,
+        backend: &BackendObjectReference,
+        from: From<'_>,
+        speaks: Speaks,
+        field: &str,
+    ) -> Result<String, Fault> {
+        let BackendObjectReference { group, kind, name, namespace, port } = backend.clone();
+        let (weight, filters) = (Weight::default(), Vec::new());
+        let backend = HttpBackendRef { group, kind, name, namespace, port, weight, filters };
+        self.cluster(&backend, from, speaks, field)
+    }
+
+    /// The name of a policy, which is kept; none where it asks for nothing.
+    pub(super) fn policy(&mut self, policy: Policy) -> Option<String> {
+        self.policies.name(policy)
+    }
+
+    /// The Service of a backendRef that a route in `namespace` may use, where it has a session affinity of its own.
+    pub(super) fn with_affinity(&self, backend: &HttpBackendRef, namespace: &str) -> Option<ObjectKey> {
+        let key = ObjectKey::new(backend.namespace.as_deref().unwrap_or(namespace), &backend.name);
+        let spec = self.snapshot.services.get(&key)?.spec.as_ref()?;
+        (spec.session_affinity.as_deref() == Some("ClientIP")).then_some(key)
+    }
+
     /// The name of the cluster that a backendRef means. Reasons as in `RouteConditionResolvedRefs`.
-    fn cluster(&mut self, backend: &HttpBackendRef, namespace: &str, field: &str) -> Result<String, Fault> {
+    fn cluster(
+        &mut self,
+        backend: &HttpBackendRef,
+        from: From<'_>,
+        speaks: Speaks,
+        field: &str,
+    ) -> Result<String, Fault> {
         if !backend.group.is_empty() || backend.kind != "Service" {
             let (kind, group) = (&backend.kind, &backend.group);
             let message = format!("Kind {kind:?} of group {group:?} is not supported; refer to a Service.");
             return Err(Fault::new(format!("{field}.kind"), "InvalidKind", message));
         }
-        let key = ObjectKey::new(backend.namespace.as_deref().unwrap_or(namespace), &backend.name);
-        if !self.grants.permit(From { kind: "HTTPRoute", namespace }, "Service", &key) {
+        let key = ObjectKey::new(backend.namespace.as_deref().unwrap_or(from.namespace), &backend.name);
+        if !self.grants.permit(from, "Service", &key) {
             // Said before anything is known of the Service, so that nobody learns whether it exists.
             let message = format!(
-                "Service \"{key}\" is in another namespace and no ReferenceGrant in {:?} permits HTTPRoutes of \
-                 {namespace:?} to use it.",
-                key.namespace
+                "Service \"{key}\" is in another namespace and no ReferenceGrant in {:?} permits {}s of {:?} to use it.",
+                key.namespace, from.kind, from.namespace
             );
             return Err(Fault::new(field, "RefNotPermitted", message));
         }
@@ -100,31 +144,41 @@ impl<'a> Backends<'a> {
             let message = format!("Service \"{key}\" has no TCP port {number}; it has {}.", numbers());
             return Err(Fault::new(format!("{field}.port"), "BackendNotFound", message));
         };
-        if let Some(protocol) = port.app_protocol.as_deref().filter(|protocol| *protocol != "http") {
+        let protocol = protocol(port.app_protocol.as_deref(), speaks).map_err(|way_out| {
+            let said = port.app_protocol.as_deref().unwrap_or_default();
             let message = format!(
-                "Port {number} of Service \"{key}\" has appProtocol {protocol:?}, which is not supported; \
-                 leave it out for HTTP/1.1."
+                "Port {number} of Service \"{key}\" has appProtocol {said:?}, which is not supported; {way_out}."
             );
-            return Err(Fault::new(field, "UnsupportedProtocol", message));
-        }
-        let name = format!("{key}/{number}");
+            Fault::new(field, "UnsupportedProtocol", message)
+        })?;
+        let name = match protocol {
+            BackendProtocol::Http1 => format!("{key}/{number}"),
+            BackendProtocol::Http2 => format!("{key}/{number}/h2c"),
+        };
         if !self.clusters.contains_key(&name) {
-            let cluster = self.endpoints(&key, service, port, number.get());
-            self.clusters.insert(name.clone(), cluster);
+            let endpoints = self.endpoints(&key, service, port, number.get(), protocol);
+            self.clusters.insert(name.clone(), Cluster { endpoints, protocol });
         }
         Ok(name)
     }
 
-    fn endpoints(&mut self, key: &ObjectKey, service: &Service, port: &ServicePort, number: u16) -> Cluster {
+    fn endpoints(
+        &mut self,
+        key: &ObjectKey,
+        service: &Service,
+        port: &ServicePort,
+        number: u16,
+        protocol: BackendProtocol,
+    ) -> BTreeSet<Endpoint> {
         let flags = self.options.backends.iter().filter(|flag| flag.is_for(key, number));
         let mut endpoints: BTreeSet<Endpoint> = flags.map(super::BackendOverride::endpoint).collect();
         if endpoints.is_empty() {
             endpoints = self.endpoints_of_slices(key, port);
         }
         if endpoints.is_empty() {
-            self.warn_of_no_endpoint(key, service, number);
+            self.warn_of_no_endpoint(key, service, number, protocol);
         }
-        Cluster { endpoints }
+        endpoints
     }
 
     /// Ready endpoints of the Service's slices. A slice's port belongs to the Service's port of the same name; it
@@ -179,14 +233,24 @@ impl<'a> Backends<'a> {
         endpoints
     }
 
-    fn warn_of_no_endpoint(&mut self, key: &ObjectKey, service: &Service, number: u16) {
+    fn warn_of_no_endpoint(
+        &mut self,
+        key: &ObjectKey,
+        service: &Service,
+        number: u16,
+        protocol: BackendProtocol,
+    ) {
+        let answer = match protocol {
+            BackendProtocol::Http1 => "503",
+            BackendProtocol::Http2 => "503 (UNAVAILABLE)",
+        };
         let message = if self.options.local {
             format!(
-                "No endpoint is ready on port {number}, so requests are answered 503; name one with \
+                "No endpoint is ready on port {number}, so requests are answered {answer}; name one with \
                  --backend {key}:{number}=HOST:PORT, or add an EndpointSlice."
             )
         } else {
-            format!("No endpoint is ready on port {number}, so requests are answered 503.")
+            format!("No endpoint is ready on port {number}, so requests are answered {answer}.")
         };
         let index = service.spec.iter().flat_map(|spec| spec.ports.iter().flatten());
         let index = index.take_while(|port| port.port != i32::from(number)).count();
@@ -199,24 +263,51 @@ impl<'a> Backends<'a> {
         self.problems.push(fault.problem(place, crate::problem::Severity::Error));
     }
 
-    /// Every cluster that a rule names; hands over the problems.
-    pub(super) fn finish(self, problems: &mut Problems) -> BTreeMap<String, Cluster> {
+    /// Every cluster and policy that a rule names; hands over the problems.
+    pub(super) fn finish(
+        self,
+        problems: &mut Problems,
+    ) -> (BTreeMap<String, Cluster>, BTreeMap<String, Policy>) {
         problems.0.extend(self.problems);
         for flag in &self.options.backends {
             let key = ObjectKey::new(&flag.namespace, &flag.service);
             let used = |name: &String| {
-                let port = name.strip_prefix(&format!("{key}/")).and_then(|port| port.parse().ok());
+                let port = name.strip_prefix(&format!("{key}/")).map(|port| port.split('/').next());
+                let port = port.flatten().and_then(|port| port.parse().ok());
                 port.is_some_and(|port| flag.is_for(&key, port))
             };
             if !self.clusters.keys().any(used) {
-                let message = format!("No HTTPRoute sends requests to what \"--backend {flag}\" is for.");
+                let message = format!("No route sends requests to what \"--backend {flag}\" is for.");
                 problems.warning(
                     &ObjectRef::namespaced("Service", &key),
                     &Fault::new("", "UnusedBackend", message),
                 );
             }
         }
-        self.clusters
+        (self.clusters, self.policies.finish())
+    }
+}
+
+/// What is spoken with a port of a Service; where it cannot be what `appProtocol` says, the way out (GEP-1911).
+///
+/// WebSockets are HTTP/1.1 with an upgrade, which every HTTP/1.1 backend may do: "Absence of the appProtocol field does
+/// not imply the implementation should disable any features".
+fn protocol(app_protocol: Option<&str>, speaks: Speaks) -> Result<BackendProtocol, &'static str> {
+    match (app_protocol, speaks) {
+        (None | Some("http" | "kubernetes.io/ws"), Speaks::AsService) => Ok(BackendProtocol::Http1),
+        (Some("kubernetes.io/h2c"), Speaks::AsService) => Ok(BackendProtocol::Http2),
+        (None | Some("http" | "kubernetes.io/h2c" | "grpc"), Speaks::Http2) => Ok(BackendProtocol::Http2),
+        // "Only if there is a corresponding BackendTLSPolicy" (GEP-1911): without one there is nothing to verify the
+        // backend with.
+        (Some("kubernetes.io/wss"), Speaks::AsService) => {
+            Err("let the backend offer WebSockets without TLS, with \"kubernetes.io/ws\"")
+        }
+        (Some(_), Speaks::AsService) => {
+            Err("leave it out for HTTP/1.1 and WebSockets, or set \"kubernetes.io/h2c\" for HTTP/2")
+        }
+        (Some(_), Speaks::Http2) => {
+            Err("a GRPCRoute speaks HTTP/2, so set \"kubernetes.io/h2c\" or leave it out")
+        }
     }
 }
 

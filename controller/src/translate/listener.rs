@@ -2,12 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use gatewasm_routing::config::{self, Protocol};
+use gatewasm_routing::config::{self, Protocol, RouteKind};
 
 use super::Problems;
 use super::certificate;
 use super::hostname;
 use super::reference_grant::Grants;
+use super::route_kind::kind_name;
 use crate::api::{self, GROUP, RouteGroupKind, TlsMode};
 use crate::model;
 use crate::object::{ObjectKey, ObjectRef};
@@ -35,7 +36,7 @@ pub(super) struct Listener<'a> {
     supported_kinds: Vec<RouteGroupKind>,
     /// How many accepted routes are attached.
     pub(super) attached: u32,
-    /// The attached routes, in the order of their keys.
+    /// The attached routes, by kind and key.
     pub(super) routes: Vec<config::Route>,
 }
 
@@ -130,16 +131,22 @@ fn set_kinds(listener: &mut Listener<'_>, field: &str) {
     if listener.protocol.is_none() {
         return;
     }
-    let http_route = RouteGroupKind { group: GROUP.to_owned(), kind: "HTTPRoute".to_owned() };
+    // In alphabetical order.
+    let ours = [RouteKind::GrpcRoute, RouteKind::HttpRoute].map(group_kind);
     let kinds = &listener.spec.allowed_routes.kinds;
-    if kinds.is_empty() || kinds.contains(&http_route) {
-        listener.supported_kinds.push(http_route.clone());
-    }
-    for (i, kind) in kinds.iter().enumerate().filter(|(_, kind)| **kind != http_route) {
-        let message = format!("Routes of kind {:?} of group {:?} are not supported.", kind.kind, kind.group);
+    for (i, kind) in kinds.iter().enumerate().filter(|(_, kind)| !ours.contains(kind)) {
+        let message = format!(
+            "Routes of kind {:?} of group {:?} are not supported; a listener takes HTTPRoutes and GRPCRoutes.",
+            kind.kind, kind.group
+        );
         let field = format!("{field}.allowedRoutes.kinds[{i}]");
         listener.ref_faults.push(Fault::new(field, "InvalidRouteKinds", message));
     }
+    listener.supported_kinds.extend(ours.into_iter().filter(|kind| kinds.is_empty() || kinds.contains(kind)));
+}
+
+fn group_kind(kind: RouteKind) -> RouteGroupKind {
+    RouteGroupKind { group: GROUP.to_owned(), kind: kind_name(kind).to_owned() }
 }
 
 /// Client certificates that are asked for and not checked would let everybody in.
@@ -246,9 +253,9 @@ impl Listener<'_> {
         self.faults.is_empty()
     }
 
-    /// Whether HTTPRoutes may attach.
-    pub(super) fn takes_http_routes(&self) -> bool {
-        !self.supported_kinds.is_empty()
+    /// Whether routes of this kind may attach.
+    pub(super) fn takes(&self, kind: RouteKind) -> bool {
+        self.supported_kinds.iter().any(|supported| supported.kind == kind_name(kind))
     }
 
     /// The listener as it is served, if it is.

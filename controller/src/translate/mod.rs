@@ -10,16 +10,20 @@ mod backend_flag;
 mod certificate;
 mod gateway;
 mod gateway_class;
+mod grpc_match;
 mod hostname;
-mod http_route;
 mod listener;
+mod policy;
 mod reference_grant;
+mod route;
 mod route_filter;
+mod route_kind;
 mod route_match;
+mod session;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use gatewasm_routing::config::{self, FilterConfig};
+use gatewasm_routing::config::{self, FilterConfig, RouteKind};
 
 use crate::model::{self, Model};
 use crate::object::{ObjectKey, ObjectRef};
@@ -29,8 +33,10 @@ use crate::status::{Fault, Statuses};
 use backend::Backends;
 use gateway::Gateway;
 use reference_grant::Grants;
+use route_kind::Route;
 
 pub use backend_flag::BackendOverride;
+pub use session::seal_sessions;
 
 /// What a translation depends on besides the objects.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -42,6 +48,8 @@ pub struct Options {
     pub local: bool,
     /// Whether the filter hands listener, route and rule to Envoy's access log.
     pub access_log: bool,
+    /// The key by which sessions are sealed, where any rule has `sessionPersistence`.
+    pub session_key: Option<String>,
 }
 
 /// What came of it.
@@ -82,32 +90,37 @@ pub fn translate(snapshot: &Snapshot, options: &Options) -> Translation {
 
     let classes = gateway_class::translate(snapshot, &mut statuses, &mut problems);
     let mut gateways = gateway::translate(snapshot, &classes, &grants, &mut problems);
-    for (key, route) in &snapshot.http_routes {
-        if let Some(status) =
-            http_route::translate(key, route, snapshot, &mut gateways, &mut backends, &mut problems)
-        {
-            statuses.http_routes.insert(key.clone(), status);
-        }
+    let http_routes = snapshot.http_routes.iter().map(|(key, route)| Route::http(key, route));
+    let grpc_routes = snapshot.grpc_routes.iter().map(|(key, route)| Route::grpc(key, route));
+    for route in http_routes.chain(grpc_routes) {
+        let status = route::translate(&route, snapshot, &mut gateways, &mut backends, &mut problems);
+        let routes = match route.kind {
+            RouteKind::HttpRoute => &mut statuses.http_routes,
+            RouteKind::GrpcRoute => &mut statuses.grpc_routes,
+        };
+        routes.extend(status.map(|status| (route.key.clone(), status)));
     }
     for (key, gateway) in &gateways {
         statuses.gateways.insert(key.clone(), gateway.status());
     }
-    let clusters = backends.finish(&mut problems);
+    let (clusters, policies) = backends.finish(&mut problems);
     let mut problems = problems.0;
     problems.sort();
     problems.dedup();
-    Translation { model: assemble(gateways, clusters, options), statuses, problems }
+    Translation { model: assemble(gateways, clusters, policies, options), statuses, problems }
 }
 
 /// The accepted Gateways with the listeners that are served.
 fn assemble(
     gateways: BTreeMap<ObjectKey, Gateway<'_>>,
     clusters: BTreeMap<String, model::Cluster>,
+    policies: BTreeMap<String, model::Policy>,
     options: &Options,
 ) -> Model {
     let mut model = Model {
         gateways: BTreeMap::new(),
         clusters,
+        policies,
         certificates: BTreeMap::new(),
         filter_config: FilterConfig { access_log: options.access_log, ..FilterConfig::default() },
     };
@@ -129,16 +142,25 @@ fn assemble(
         model.gateways.insert(key, model::Gateway { addresses: gateway.addresses, listeners });
     }
     model.filter_config.listeners.sort_by(|a, b| a.name.cmp(&b.name));
-    // What only routes name that are attached to nothing needs no cluster.
+    seal_sessions(&mut model.filter_config, options.session_key.as_deref());
+    // What only routes name that are attached to nothing needs no cluster and no policy.
     let rules = model
         .filter_config
         .listeners
         .iter()
         .flat_map(|listener| &listener.routes)
         .flat_map(|route| &route.rules);
-    let named: BTreeSet<&String> =
-        rules.flat_map(|rule| &rule.backends).filter_map(|b| b.cluster.as_ref()).collect();
-    model.clusters.retain(|name, _| named.contains(name));
+    let backends = || rules.clone().flat_map(|rule| &rule.backends);
+    let policies: BTreeSet<&String> = rules
+        .clone()
+        .filter_map(|rule| rule.policy.as_ref())
+        .chain(backends().filter_map(|backend| backend.policy.as_ref()))
+        .collect();
+    model.policies.retain(|name, _| policies.contains(name));
+    let mirrors = model.policies.values().flat_map(|policy| &policy.mirrors).map(|mirror| &mirror.cluster);
+    let clusters: BTreeSet<&String> =
+        backends().filter_map(|backend| backend.cluster.as_ref()).chain(mirrors).collect();
+    model.clusters.retain(|name, _| clusters.contains(name));
     model
 }
 

@@ -3,12 +3,13 @@
 //! by that filter MUST receive a HTTP error response" (`HTTPRouteFilter.type`).
 
 use gatewasm_routing::check_filters;
-use gatewasm_routing::config::{self, HeaderModifier, PathModifier, RouteFilter};
+use gatewasm_routing::config::{self, HeaderModifier, PathModifier, RouteFilter, RouteKind};
 
 use super::route_match::unknown_type;
 use crate::api::{
-    HttpHeader, HttpHeaderFilter, HttpPathModifier, HttpPathModifierType, HttpRequestRedirectFilter,
-    HttpRouteFilter, HttpRouteFilterType, HttpRouteMatch, HttpUrlRewriteFilter, PathMatchType,
+    GRPC_FILTER_TYPES, HeaderName, HttpCorsFilter, HttpHeader, HttpHeaderFilter, HttpPathModifier,
+    HttpPathModifierType, HttpRequestRedirectFilter, HttpRouteFilter, HttpRouteFilterType, HttpRouteMatch,
+    HttpUrlRewriteFilter, PathMatchType,
 };
 use crate::fault::{Fault, sentence};
 
@@ -16,11 +17,24 @@ use crate::fault::{Fault, sentence};
 /// gets a stand-in.
 const NO_MATCHES: &[config::RouteMatch] = &[];
 
+/// Seconds that a preflight's answer is kept where a CORS filter does not say (`HTTPCORSFilter.maxAge`).
+const DEFAULT_MAX_AGE: u32 = 5;
+
+/// Where a list of filters stands.
+#[derive(Clone, Copy)]
+pub(super) struct Scope<'a> {
+    pub(super) kind: RouteKind,
+    /// Those of its rule, of an HTTPRoute.
+    pub(super) matches: &'a [HttpRouteMatch],
+    /// Whether it is that of a single backendRef.
+    pub(super) of_backend: bool,
+}
+
 /// The filters of a list for the filter config, and what is wrong with them, in order. With a fault there are none.
-/// `field` is that of the list, and `matches` are those of its rule.
+/// `field` is that of the list.
 pub(super) fn translate(
     filters: &[HttpRouteFilter],
-    matches: &[HttpRouteMatch],
+    scope: Scope<'_>,
     field: &str,
 ) -> (Vec<RouteFilter>, Vec<Fault>) {
     let mut result = Vec::new();
@@ -28,12 +42,16 @@ pub(super) fn translate(
     let mut places = Vec::new();
     let mut faults = Vec::new();
     for (i, filter) in filters.iter().enumerate() {
-        match route_filter(filter, matches, &format!("{field}[{i}]")) {
+        // Mirrors are Envoy's (see `policy`).
+        if filter.kind == HttpRouteFilterType::RequestMirror {
+            continue;
+        }
+        match route_filter(filter, scope, &format!("{field}[{i}]")) {
             Ok(filter) => {
                 places.push(i);
                 result.push(filter);
             }
-            Err(fault) => faults.push((i, fault)),
+            Err(its_faults) => faults.extend(its_faults.into_iter().map(|fault| (i, fault))),
         }
     }
     for problem in check_filters(&result, NO_MATCHES) {
@@ -60,11 +78,11 @@ fn split(path: &str) -> Option<(usize, &str)> {
     Some((index.parse().ok()?, member))
 }
 
-fn route_filter(
-    filter: &HttpRouteFilter,
-    matches: &[HttpRouteMatch],
-    field: &str,
-) -> Result<RouteFilter, Fault> {
+fn route_filter(filter: &HttpRouteFilter, scope: Scope<'_>, field: &str) -> Result<RouteFilter, Vec<Fault>> {
+    let refuse = |field: String, message: String| Err(vec![Fault::new(field, "UnsupportedValue", message)]);
+    let path_of = |path: Option<&HttpPathModifier>, member: &str| {
+        path_modifier(path, scope.matches, &format!("{field}.{member}.path")).map_err(|fault| vec![fault])
+    };
     // Reading an object sees to it that the member which `type` names is there.
     match &filter.kind {
         HttpRouteFilterType::RequestHeaderModifier => {
@@ -80,7 +98,7 @@ fn route_filter(
         HttpRouteFilterType::RequestRedirect => {
             let redirect = filter.request_redirect.clone().unwrap_or_default();
             let HttpRequestRedirectFilter { scheme, hostname, path, port, status_code } = redirect;
-            let path = path_modifier(path.as_ref(), matches, &format!("{field}.requestRedirect.path"))?;
+            let path = path_of(path.as_ref(), "requestRedirect")?;
             let request_redirect = config::RequestRedirect {
                 scheme: scheme.map(|scheme| scheme.to_string()),
                 hostname: hostname.map(String::from),
@@ -92,13 +110,30 @@ fn route_filter(
         }
         HttpRouteFilterType::UrlRewrite => {
             let HttpUrlRewriteFilter { hostname, path } = filter.url_rewrite.clone().unwrap_or_default();
-            let path = path_modifier(path.as_ref(), matches, &format!("{field}.urlRewrite.path"))?;
+            let path = path_of(path.as_ref(), "urlRewrite")?;
             let url_rewrite = config::UrlRewrite { hostname: hostname.map(String::from), path };
             Ok(RouteFilter::UrlRewrite { url_rewrite })
         }
-        other => {
-            let message = format!("Filters of type {:?} are not supported yet.", other.to_string());
-            Err(Fault::new(field, "UnsupportedValue", message))
+        // A preflight request goes to no backend, so it could not be known whose answer it gets.
+        HttpRouteFilterType::Cors if scope.of_backend => {
+            let message = "CORS is for a rule as a whole; move this filter to the rule's own filters.";
+            refuse(field.to_owned(), message.to_owned())
+        }
+        HttpRouteFilterType::Cors => {
+            let cors = cors(&filter.cors.clone().unwrap_or_default());
+            Ok(RouteFilter::Cors { cors })
+        }
+        HttpRouteFilterType::Other(other) => {
+            let known = match scope.kind {
+                RouteKind::HttpRoute => HttpRouteFilterType::KNOWN,
+                RouteKind::GrpcRoute => GRPC_FILTER_TYPES,
+            };
+            refuse(format!("{field}.type"), unknown_type(other, known))
+        }
+        unsupported => {
+            let message =
+                format!("Filters of type {:?} are not supported; remove it.", unsupported.to_string());
+            refuse(field.to_owned(), message)
         }
     }
 }
@@ -113,6 +148,18 @@ fn header_modifier(modifier: &HttpHeaderFilter) -> HeaderModifier {
         set: headers(&modifier.set),
         add: headers(&modifier.add),
         remove: modifier.remove.clone(),
+    }
+}
+
+fn cors(cors: &HttpCorsFilter) -> config::Cors {
+    let names = |list: &[HeaderName]| list.iter().map(ToString::to_string).collect();
+    config::Cors {
+        allow_origins: cors.allow_origins.clone(),
+        allow_credentials: cors.allow_credentials == Some(true),
+        allow_methods: cors.allow_methods.clone(),
+        allow_headers: names(&cors.allow_headers),
+        expose_headers: names(&cors.expose_headers),
+        max_age: cors.max_age.unwrap_or(DEFAULT_MAX_AGE),
     }
 }
 

@@ -8,9 +8,9 @@ use crate::api::{self, HttpRouteMatch, HttpValueMatch};
 use crate::fault::{Fault, sentence};
 
 /// Matches no value at all: the class of characters that are both `a` and `b`.
-const NOTHING: &str = "[a&&b]";
+pub(super) const NOTHING: &str = "[a&&b]";
 /// Matches every value, also one that is no UTF-8.
-const EVERYTHING: &str = "(?s-u:.*)";
+pub(super) const EVERYTHING: &str = "(?s-u:.*)";
 
 /// The match for the filter config, and what is wrong with it. With a fault it is a stand-in.
 pub(super) fn translate(matched: &HttpRouteMatch, field: &str) -> (config::RouteMatch, Vec<Fault>) {
@@ -30,25 +30,8 @@ pub(super) fn translate(matched: &HttpRouteMatch, field: &str) -> (config::Route
         };
         config::PathMatch { kind, value: path.value.clone() }
     });
-    let mut values = |list: &[HttpValueMatch], name: &str| -> Vec<config::ValueMatch> {
-        let entry = |(i, value): (usize, &HttpValueMatch)| {
-            let (kind, text) = match &value.kind {
-                api::ValueMatchType::Exact => (ValueMatchType::Exact, value.value.clone()),
-                api::ValueMatchType::RegularExpression => {
-                    (ValueMatchType::RegularExpression, value.value.clone())
-                }
-                api::ValueMatchType::Other(other) => {
-                    let message = unknown_type(other, api::ValueMatchType::KNOWN);
-                    faults.push(unsupported(format!("{field}.{name}[{i}].type"), message));
-                    (ValueMatchType::RegularExpression, EVERYTHING.to_owned())
-                }
-            };
-            config::ValueMatch { kind, name: value.name.to_string(), value: text }
-        };
-        list.iter().enumerate().map(entry).collect()
-    };
-    let headers = values(&matched.headers, "headers");
-    let query_params = values(&matched.query_params, "queryParams");
+    let headers = values(&matched.headers, &format!("{field}.headers"), &mut faults);
+    let query_params = values(&matched.query_params, &format!("{field}.queryParams"), &mut faults);
     let method = matched.method.as_ref().map(ToString::to_string);
     let mut result = config::RouteMatch { path, headers, query_params, method, ..Default::default() };
     let problems = check_match(&result);
@@ -60,6 +43,29 @@ pub(super) fn translate(matched: &HttpRouteMatch, field: &str) -> (config::Route
         result = stand_in(result);
     }
     (result, faults)
+}
+
+/// Conditions on headers or query parameters. One of a type that is not known asks only that there is a value.
+pub(super) fn values(
+    list: &[HttpValueMatch],
+    field: &str,
+    faults: &mut Vec<Fault>,
+) -> Vec<config::ValueMatch> {
+    let entry = |(i, value): (usize, &HttpValueMatch)| {
+        let (kind, text) = match &value.kind {
+            api::ValueMatchType::Exact => (ValueMatchType::Exact, value.value.clone()),
+            api::ValueMatchType::RegularExpression => {
+                (ValueMatchType::RegularExpression, value.value.clone())
+            }
+            api::ValueMatchType::Other(other) => {
+                let message = unknown_type(other, api::ValueMatchType::KNOWN);
+                faults.push(Fault::new(format!("{field}[{i}].type"), "UnsupportedValue", message));
+                (ValueMatchType::RegularExpression, EVERYTHING.to_owned())
+            }
+        };
+        config::ValueMatch { kind, name: value.name.to_string(), value: text }
+    };
+    list.iter().enumerate().map(entry).collect()
 }
 
 /// The match with each condition that cannot be compiled replaced by the narrowest one that surely holds for the
@@ -81,18 +87,7 @@ fn stand_in(mut matched: config::RouteMatch) -> config::RouteMatch {
         };
         path.kind = PathMatchType::RegularExpression;
     }
-    for header in &mut matched.headers {
-        if !compiles(config::RouteMatch { headers: vec![header.clone()], ..Default::default() }) {
-            header.kind = ValueMatchType::RegularExpression;
-            EVERYTHING.clone_into(&mut header.value);
-        }
-    }
-    for parameter in &mut matched.query_params {
-        if !compiles(config::RouteMatch { query_params: vec![parameter.clone()], ..Default::default() }) {
-            parameter.kind = ValueMatchType::RegularExpression;
-            EVERYTHING.clone_into(&mut parameter.value);
-        }
-    }
+    stand_in_of_values(&mut matched);
     if compiles(matched.clone()) {
         return matched;
     }
@@ -100,13 +95,31 @@ fn stand_in(mut matched: config::RouteMatch) -> config::RouteMatch {
     config::RouteMatch { path: Some(nothing), ..Default::default() }
 }
 
-fn compiles(matched: config::RouteMatch) -> bool {
+/// Asks only that there is a value, where a condition on a header or query parameter cannot be compiled.
+pub(super) fn stand_in_of_values(matched: &mut config::RouteMatch) {
+    let stand_in = |value: &mut config::ValueMatch, alone: config::RouteMatch| {
+        if !compiles(alone) {
+            value.kind = ValueMatchType::RegularExpression;
+            EVERYTHING.clone_into(&mut value.value);
+        }
+    };
+    for header in &mut matched.headers {
+        let alone = config::RouteMatch { headers: vec![header.clone()], ..Default::default() };
+        stand_in(header, alone);
+    }
+    for parameter in &mut matched.query_params {
+        let alone = config::RouteMatch { query_params: vec![parameter.clone()], ..Default::default() };
+        stand_in(parameter, alone);
+    }
+}
+
+pub(super) fn compiles(matched: config::RouteMatch) -> bool {
     check_match(&matched).is_empty()
 }
 
 /// What every match of the expression begins with, as far as that can be read off: `/api/v` for `/api/v[0-9/x`. Empty
 /// where alternatives could begin otherwise.
-fn literal_prefix(expression: &str) -> String {
+pub(super) fn literal_prefix(expression: &str) -> String {
     let mut prefix = String::new();
     if expression.contains('|') {
         return prefix;

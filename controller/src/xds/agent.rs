@@ -1,6 +1,6 @@
 //! Brings resources into effect in an order in which no request meets half of a change: clusters with endpoints until
 //! they are warm, then certificates, policies and listeners, then the filter's configuration until every worker runs
-//! it, and long after that the removal of clusters that nothing names any more.
+//! it, and long after that the removal of clusters and policies that nothing names any more.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -16,14 +16,15 @@ use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use super::encode::Encoder;
 use super::kind::Kind;
+use super::lingering::Lingering;
 use super::probe::Probe;
 use super::published::Published;
 use super::server::{self, Progress};
 use crate::envoy::admin::Admin;
-use crate::render::Resources;
 use crate::render::bootstrap::{Address, Addresses};
+use crate::render::{Resources, routes};
 
-/// A removed cluster stays this long for requests and retries under way.
+/// A removed cluster or policy stays this long for requests and retries under way.
 const LINGER: Duration = Duration::from_secs(30);
 
 /// Waiting for new clusters ends here, and the change goes on: a name that does not resolve must not hold up others.
@@ -79,8 +80,12 @@ pub struct Agent {
     wanted: Wanted,
     /// Kinds whose last change is not known to be in effect.
     unconfirmed: BTreeSet<Kind>,
-    /// Clusters that nothing names any more, and when they go.
-    lingering: BTreeMap<String, Instant>,
+    /// Policies that are to be in effect, or are.
+    policies: BTreeMap<String, Value>,
+    /// Clusters that nothing names any more.
+    old_clusters: Lingering<()>,
+    /// Policies that nothing names any more. They stay in the route configuration, which is one resource.
+    old_policies: Lingering<Value>,
     linger: Duration,
 }
 
@@ -137,7 +142,7 @@ impl Agent {
         Self::with_linger(target, LINGER)
     }
 
-    /// As [`Agent::start`], with another time for which removed clusters stay.
+    /// As [`Agent::start`], with another time for which removed clusters and policies stay.
     pub fn with_linger(target: &Target, linger: Duration) -> Result<Self> {
         let (published, receiver) = watch::channel(Arc::new(Published::default()));
         let (sender, progress) = watch::channel(Progress::default());
@@ -150,7 +155,9 @@ impl Agent {
             progress,
             wanted: BTreeMap::new(),
             unconfirmed: BTreeSet::new(),
-            lingering: BTreeMap::new(),
+            policies: BTreeMap::new(),
+            old_clusters: Lingering::default(),
+            old_policies: Lingering::default(),
             linger,
         })
     }
@@ -161,21 +168,30 @@ impl Agent {
     /// An error means that a resource is no message of Envoy's; then nothing was published.
     pub async fn apply(&mut self, resources: &Resources, limit: Duration) -> Result<Outcome> {
         let begin = Instant::now();
-        let wanted = self.encode(resources)?;
+        let mut old_policies = self.old_policies.clone();
+        old_policies.change(&self.policies, &resources.policies);
+        let wanted = self.encode(resources, &with_old(&resources.policies, &old_policies))?;
+        self.old_policies = old_policies;
+        self.policies.clone_from(&resources.policies);
         let changed: Vec<Kind> =
             Kind::ALL.into_iter().filter(|kind| self.wanted.get(kind) != wanted.get(kind)).collect();
         self.unconfirmed.extend(&changed);
         if self.unconfirmed.is_empty() {
+            self.no_longer_named();
             return Ok(Outcome::unchanged());
         }
         let old = std::mem::replace(&mut self.wanted, wanted);
-        self.linger_on(&old, begin);
+        self.old_clusters.change(&names(&old, Kind::Cluster), &names(&self.wanted, Kind::Cluster));
         let mut refusals = Vec::new();
         let hash = resources.filter_config_hash();
         let late = timeout_at(begin + limit, self.bring_about(&old, &hash, &mut refusals)).await;
         let state = match late {
             Ok(Ok(())) => {
                 self.unconfirmed.clear();
+                // Where the filter config was refused, the old one goes on naming what it names.
+                if refusals.iter().all(|(kind, _)| *kind != Kind::Extension) {
+                    self.no_longer_named();
+                }
                 State::Live
             }
             Ok(Err(what)) => State::Late(what),
@@ -186,14 +202,28 @@ impl Agent {
 
     /// When [`Agent::sweep`] has something to do next.
     pub fn next_sweep(&self) -> Option<Instant> {
-        self.lingering.values().min().copied()
+        [self.old_clusters.next(), self.old_policies.next()].into_iter().flatten().min()
     }
 
-    /// Removes the clusters whose time has come.
+    /// Removes the clusters and policies whose time has come; the policies first, because they may name the clusters.
     pub fn sweep(&mut self) {
         let now = Instant::now();
-        self.lingering.retain(|_, until| *until > now);
+        self.old_clusters.sweep(now);
+        self.old_policies.sweep(now);
+        let routes = routes(&with_old(&self.policies, &self.old_policies));
+        // Each part of it was encoded before.
+        if let Ok(routes) = self.encode_all(Kind::Routes, &routes) {
+            self.wanted.insert(Kind::Routes, routes);
+            self.publish(Kind::Routes, self.wanted(Kind::Routes));
+        }
         self.publish_clusters();
+    }
+
+    /// The filter config that is in effect names nothing that is out of use.
+    fn no_longer_named(&mut self) {
+        let goes = Instant::now() + self.linger;
+        self.old_clusters.no_longer_named(goes);
+        self.old_policies.no_longer_named(goes);
     }
 
     async fn bring_about(
@@ -260,46 +290,39 @@ impl Agent {
         }
     }
 
-    fn encode(&self, resources: &Resources) -> Result<Wanted> {
+    fn encode(&self, resources: &Resources, policies: &BTreeMap<String, Value>) -> Result<Wanted> {
         let kinds = [
             (Kind::Cluster, &resources.clusters),
             (Kind::Endpoints, &resources.endpoints),
             (Kind::Secret, &resources.secrets),
-            (Kind::Routes, &resources.routes),
+            (Kind::Routes, &routes(policies)),
             (Kind::Listener, &resources.listeners),
             (Kind::Extension, &resources.extensions),
         ];
-        let mut wanted = Wanted::new();
-        for (kind, resources) in kinds {
-            let old = self.wanted.get(&kind);
-            let mut encoded = BTreeMap::new();
-            for (name, json) in resources {
-                let same = old.and_then(|old| old.get(name)).filter(|old| old.json == *json);
-                let any = match same {
-                    Some(same) => Arc::clone(&same.any),
-                    None => Arc::new(self.encoder.encode(name, json)?),
-                };
-                encoded.insert(name.clone(), Resource { json: json.clone(), any });
-            }
-            wanted.insert(kind, encoded);
+        kinds.into_iter().map(|(kind, resources)| Ok((kind, self.encode_all(kind, resources)?))).collect()
+    }
+
+    fn encode_all(
+        &self,
+        kind: Kind,
+        resources: &BTreeMap<String, Value>,
+    ) -> Result<BTreeMap<String, Resource>> {
+        let old = self.wanted.get(&kind);
+        let mut encoded = BTreeMap::new();
+        for (name, json) in resources {
+            let same = old.and_then(|old| old.get(name)).filter(|old| old.json == *json);
+            let any = match same {
+                Some(same) => Arc::clone(&same.any),
+                None => Arc::new(self.encoder.encode(name, json)?),
+            };
+            encoded.insert(name.clone(), Resource { json: json.clone(), any });
         }
-        Ok(wanted)
+        Ok(encoded)
     }
 
     fn wanted(&self, kind: Kind) -> BTreeMap<String, Arc<Any>> {
         let resources = self.wanted.get(&kind).into_iter().flatten();
         resources.map(|(name, resource)| (name.clone(), Arc::clone(&resource.any))).collect()
-    }
-
-    /// Notes the clusters that went out of use, and forgets those that came back.
-    fn linger_on(&mut self, old: &Wanted, now: Instant) {
-        let Some(wanted) = self.wanted.get(&Kind::Cluster) else { return };
-        self.lingering.retain(|name, _| !wanted.contains_key(name));
-        for name in old.get(&Kind::Cluster).into_iter().flat_map(BTreeMap::keys) {
-            if !wanted.contains_key(name) {
-                self.lingering.insert(name.clone(), now + self.linger);
-            }
-        }
     }
 
     /// Publishes clusters and endpoints, with those that linger as they were; returns the versions.
@@ -310,8 +333,10 @@ impl Agent {
     fn publish_with_lingering(&self, kind: Kind) -> u64 {
         let mut resources = self.wanted(kind);
         if let Some(set) = self.published.borrow().set(kind) {
-            let kept =
-                self.lingering.keys().filter_map(|name| Some((name.clone(), set.resources.get(name)?)));
+            let kept = self
+                .old_clusters
+                .iter()
+                .filter_map(|(name, _)| Some((name.clone(), set.resources.get(name)?)));
             resources.extend(kept.map(|(name, resource)| (name, Arc::clone(&resource.any))));
         }
         self.publish(kind, resources)
@@ -326,6 +351,17 @@ impl Agent {
         });
         version
     }
+}
+
+fn names(wanted: &Wanted, kind: Kind) -> BTreeMap<String, ()> {
+    wanted.get(&kind).into_iter().flatten().map(|(name, _)| (name.clone(), ())).collect()
+}
+
+/// The policies that are wanted, and those that linger.
+fn with_old(wanted: &BTreeMap<String, Value>, old: &Lingering<Value>) -> BTreeMap<String, Value> {
+    let mut all = wanted.clone();
+    all.extend(old.iter().map(|(name, policy)| (name.clone(), policy.clone())));
+    all
 }
 
 impl Drop for Agent {

@@ -3,6 +3,7 @@
 pub mod agent;
 pub mod encode;
 pub mod kind;
+pub mod lingering;
 mod probe;
 mod published;
 mod server;

@@ -35,16 +35,25 @@ pub enum HeaderEdit {
     },
 }
 
-/// Changes of a header map: the rule's, then the backend's.
-#[derive(Clone, Copy, Debug, Default)]
+/// Changes of a header map: the rule's, then the backend's, then those of CORS.
+#[derive(Clone, Debug, Default)]
 pub struct HeaderEdits<'t> {
-    rule: Option<&'t Arc<[HeaderEdit]>>,
-    backend: Option<&'t Arc<[HeaderEdit]>>,
+    of_table: [Option<&'t Arc<[HeaderEdit]>>; 3],
+    /// Those for this request alone.
+    own: Option<Arc<[HeaderEdit]>>,
 }
 
 impl<'t> HeaderEdits<'t> {
     pub(crate) fn of(rule: Option<&'t Arc<[HeaderEdit]>>, backend: Option<&'t Arc<[HeaderEdit]>>) -> Self {
-        Self { rule, backend }
+        Self { of_table: [rule, backend, None], own: None }
+    }
+
+    /// The same, then these.
+    pub(crate) fn then(mut self, shared: &'t Arc<[HeaderEdit]>, own: Option<Arc<[HeaderEdit]>>) -> Self {
+        let [_, _, last] = &mut self.of_table;
+        *last = Some(shared);
+        self.own = own;
+        self
     }
 
     /// Whether nothing changes.
@@ -53,13 +62,13 @@ impl<'t> HeaderEdits<'t> {
     }
 
     /// The changes in the order in which they are made.
-    pub fn iter(&self) -> impl Iterator<Item = &'t HeaderEdit> + use<'t> {
+    pub fn iter(&self) -> impl Iterator<Item = &HeaderEdit> {
         self.lists().flat_map(|list| list.iter())
     }
 
     /// The same as lists that can be kept beyond the table, without copying.
-    pub fn lists(&self) -> impl Iterator<Item = &'t Arc<[HeaderEdit]>> + use<'t> {
-        [self.rule, self.backend].into_iter().flatten()
+    pub fn lists(&self) -> impl Iterator<Item = &Arc<[HeaderEdit]>> {
+        self.of_table.iter().copied().flatten().chain(&self.own)
     }
 }
 
@@ -110,7 +119,11 @@ pub(crate) fn compile(modifier: &HeaderModifier, problems: &mut Problems) -> Arc
     edits.into()
 }
 
-fn parse_name(name: &str) -> Result<Box<str>, String> {
+/// The name of a header that routes may change, in lower case.
+///
+/// # Errors
+/// Why it is none.
+pub(crate) fn parse_name(name: &str) -> Result<Box<str>, String> {
     if name.is_empty() || !name.bytes().all(is_token) {
         return Err(format!("\"{name}\" is not a header name"));
     }

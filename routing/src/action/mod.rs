@@ -1,30 +1,78 @@
 //! What a rule, or one of its backends, does to requests and answers besides choosing where they go: its filters,
-//! compiled. Pure: what comes out are edits, for others to apply.
+//! policy and sessions, compiled. Pure: what comes out are edits, for others to apply.
 
+pub(crate) mod cors;
 pub(crate) mod headers;
 pub(crate) mod redirect;
 pub(crate) mod rewrite;
 
 use std::sync::Arc;
 
+use crate::action::cors::Cors;
 use crate::action::headers::{HeaderEdit, HeaderEdits};
 use crate::action::redirect::Redirect;
 use crate::action::rewrite::Rewrite;
-use crate::config::{PathMatchType, RouteFilter, RouteMatch};
+use crate::config::{self, PathMatchType, RouteFilter, RouteMatch};
 use crate::matching::path::PathMatch;
 use crate::problem::Problems;
 use crate::request::Request;
+use crate::session::{Key, Persistence};
 
-/// The filters of one rule or backend; at most one of each kind.
+/// What one rule or backend does; at most one filter of each kind.
 #[derive(Debug, Default)]
 pub(crate) struct Actions {
     pub(crate) request_headers: Option<Arc<[HeaderEdit]>>,
     pub(crate) response_headers: Option<Arc<[HeaderEdit]>>,
     pub(crate) redirect: Option<Redirect>,
     pub(crate) rewrite: Option<Rewrite>,
+    /// Of rules alone.
+    pub(crate) cors: Option<Box<Cors>>,
+    pub(crate) policy: Option<Box<str>>,
+    /// Of rules alone.
+    pub(crate) session: Option<Arc<Persistence>>,
 }
 
 impl Actions {
+    /// Compiles what a rule does, `None` for nothing. `identity` is of this rule alone, and `key` that of all sessions.
+    pub(crate) fn of_rule(
+        rule: &config::Rule,
+        (key, identity): (&Key, impl FnOnce() -> String),
+        problems: &mut Problems,
+    ) -> Option<Box<Self>> {
+        let filters = Self::compile(&rule.filters, &rule.matches, problems);
+        let session = rule.session_persistence.as_ref().map(|persistence| {
+            problems.within(format_args!("sessionPersistence"), |problems| {
+                Persistence::compile(persistence, &rule.backends, (key, &identity()), problems)
+            })
+        });
+        let policy = policy(rule.policy.as_deref(), problems);
+        if policy.is_none() && session.is_none() {
+            return filters;
+        }
+        let mut actions = filters.unwrap_or_default();
+        (actions.policy, actions.session) = (policy, session);
+        Some(actions)
+    }
+
+    /// Compiles what a backend of a rule with these `matches` does, `None` for nothing.
+    pub(crate) fn of_backend(
+        backend: &config::Backend,
+        matches: &[RouteMatch],
+        problems: &mut Problems,
+    ) -> Option<Box<Self>> {
+        for (i, filter) in backend.filters.iter().enumerate() {
+            // A preflight request asks about a rule: it says nothing about the backend, which chance may choose.
+            if matches!(filter, RouteFilter::Cors { .. }) {
+                problems.add(format_args!("filters[{i}].type"), "CORS is for rules, not for single backends");
+            }
+        }
+        let filters = Self::compile(&backend.filters, matches, problems);
+        let Some(policy) = policy(backend.policy.as_deref(), problems) else { return filters };
+        let mut actions = filters.unwrap_or_default();
+        actions.policy = Some(policy);
+        Some(actions)
+    }
+
     /// Compiles `filters`, of a rule with these `matches` or of one of its backends; `None` without any.
     ///
     /// Each kind "can be specified" once at most, and URLRewrite not beside RequestRedirect (Gateway API
@@ -67,10 +115,10 @@ impl Actions {
                             actions.rewrite.replace(compiled).is_some()
                         })
                     }
-                    RouteFilter::Cors { .. } => {
-                        problems.add("type", "CORS is not supported yet");
-                        false
-                    }
+                    RouteFilter::Cors { cors } => problems.within(format_args!("cors"), |problems| {
+                        let compiled = Box::new(Cors::compile(cors, problems));
+                        actions.cors.replace(compiled).is_some()
+                    }),
                 };
                 if again {
                     problems.add("type", "there is another filter of this type; there can be one");
@@ -114,25 +162,49 @@ impl<'t> Edits<'t> {
     ) -> Self {
         let rewrites = || [backend, rule].into_iter().flatten().filter_map(|it| it.rewrite.as_ref());
         let path = rewrites().find_map(|rewrite| rewrite.path.as_ref());
+        // The backend sees the path that was matched.
+        let merged = request.merged_path();
+        let merged = (merged.len() < request.path.len()).then_some(merged);
         Self {
             host: rewrites().find_map(|rewrite| rewrite.hostname.as_deref()),
-            path: path.and_then(|path| path.apply(request, matched)),
+            path: path.and_then(|path| path.apply(request, matched)).or_else(|| merged.map(<[u8]>::to_vec)),
             request_headers: HeaderEdits::of(
                 rule.and_then(|it| it.request_headers.as_ref()),
                 backend.and_then(|it| it.request_headers.as_ref()),
             ),
-            response_headers: response_headers(rule, backend),
+            response_headers: response_headers(rule, backend, request, false),
         }
     }
 }
 
-/// The changes of an answer alone, whoever gives it.
+/// The changes of an answer alone, whoever gives it. What is said to other origins has the last word: it is the
+/// gateway's to say, also on a redirect or a failure.
 pub(crate) fn response_headers<'t>(
     rule: Option<&'t Actions>,
     backend: Option<&'t Actions>,
+    request: &Request<'_>,
+    is_preflight: bool,
 ) -> HeaderEdits<'t> {
-    HeaderEdits::of(
+    let modified = HeaderEdits::of(
         rule.and_then(|it| it.response_headers.as_ref()),
         backend.and_then(|it| it.response_headers.as_ref()),
-    )
+    );
+    match rule.and_then(|it| it.cors.as_ref()) {
+        None => modified,
+        Some(cors) => {
+            let (shared, own) = cors.edits(request, is_preflight);
+            modified.then(shared, own)
+        }
+    }
+}
+
+/// A policy's name goes into a header.
+fn policy(name: Option<&str>, problems: &mut Problems) -> Option<Box<str>> {
+    let name = name?;
+    if name.is_empty() {
+        problems.add("policy", "is empty");
+    } else if !name.bytes().all(|byte| byte.is_ascii_graphic()) {
+        problems.add("policy", format!("{name:?} has characters other than visible ASCII"));
+    }
+    Some(name.into())
 }

@@ -16,7 +16,7 @@ pub fn outcome(table: &RouteTable, question: &Question) -> Outcome {
     };
     let mut answer = Headers::of(&question.answer);
     match table.decide(question.entry.as_bytes(), &request, question.random) {
-        Decision::Forward { cluster, matched, edits } => {
+        Decision::Forward { cluster, policy, matched, edits, .. } => {
             let mut headers = Headers::of(&question.headers);
             change(&edits.request_headers, &mut headers);
             change(&edits.response_headers, &mut answer);
@@ -25,16 +25,17 @@ pub fn outcome(table: &RouteTable, question: &Question) -> Outcome {
                 path: edits.path.unwrap_or_else(|| question.path.clone()),
                 headers,
             };
-            let action = Action::Forward { cluster: cluster.to_owned(), policy: None, upstream };
+            let action =
+                Action::Forward { cluster: cluster.to_owned(), policy: policy.map(str::to_owned), upstream };
             by(&matched, action, answer)
         }
         Decision::Redirect { status, location, matched, response_headers } => {
             change(&response_headers, &mut answer);
             by(&matched, Action::Redirect { status, location }, answer)
         }
-        Decision::Respond { status, listener, matched, response_headers, .. } => {
+        Decision::Respond { status, grpc_status, listener, matched, response_headers, .. } => {
             change(&response_headers, &mut answer);
-            let action = Action::Respond { status, grpc_status: None };
+            let action = Action::Respond { status, grpc_status };
             Outcome {
                 listener: listener.map(str::to_owned),
                 taken: matched.as_ref().map(taken),

@@ -32,6 +32,8 @@ pub struct Case {
     pub request: Request,
     /// The number that chooses by weight, uniform over `u64` in earnest.
     pub random: u64,
+    /// When it comes, in seconds since the epoch.
+    pub now: u64,
     /// What must happen.
     pub expect: Expect,
     /// Why real Envoy cannot be asked, where it cannot.
@@ -58,8 +60,14 @@ pub struct Request {
 /// What must happen to a request.
 #[derive(Clone, Debug)]
 pub struct Expect {
-    /// What happens with the case's random number.
+    /// What happens with the case's random number. The status is that for others than gRPC.
     pub outcome: Outcome,
+    /// Status of gRPC that a client of gRPC sees, where the case says.
+    pub grpc_status: Option<u32>,
+    /// Name of the policy that the request goes under, where the case says.
+    pub policy: Option<String>,
+    /// The endpoint that the client's session names, where the case says.
+    pub endpoint: Option<String>,
     /// Everything that may happen with another random number; empty where chance has no say.
     pub any_of: Vec<Outcome>,
     /// Name of the listener that it belongs to, where the case says.
@@ -171,6 +179,7 @@ impl Expect {
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 struct File {
     description: String,
+    session_key: Option<String>,
     listeners: Vec<serde_json::Value>,
     cases: Vec<CaseText>,
 }
@@ -182,6 +191,8 @@ struct CaseText {
     entry: Option<String>,
     request: Request,
     random: Option<f64>,
+    #[serde(default)]
+    now: u64,
     expect: ExpectText,
     engine_only: Option<String>,
 }
@@ -191,6 +202,9 @@ struct CaseText {
 struct ExpectText {
     cluster: Option<String>,
     status: Option<u16>,
+    grpc_status: Option<u32>,
+    policy: Option<String>,
+    endpoint: Option<String>,
     #[serde(default)]
     any_of: Vec<Outcome>,
     listener: Option<String>,
@@ -205,7 +219,7 @@ struct ExpectText {
 impl Table {
     pub(crate) fn read(name: &str, text: &str) -> Result<Self, String> {
         let file: File = serde_saphyr::from_str(text).map_err(|error| error.to_string())?;
-        let config = config::expand(file.listeners)?;
+        let config = config::expand(file.listeners, file.session_key)?;
         let entry = only_entry(&config);
         let cases: Result<Vec<_>, String> = file
             .cases
@@ -251,6 +265,9 @@ impl CaseText {
         }
         let expect = Expect {
             outcome,
+            grpc_status: self.expect.grpc_status,
+            policy: self.expect.policy,
+            endpoint: self.expect.endpoint,
             any_of,
             listener: self.expect.listener,
             route: self.expect.route,
@@ -265,6 +282,7 @@ impl CaseText {
             entry,
             request: self.request,
             random,
+            now: self.now,
             expect,
             engine_only: self.engine_only,
         })

@@ -13,6 +13,9 @@ struct Seen {
     route: Option<String>,
     rule: Option<usize>,
     match_index: Option<usize>,
+    grpc_status: Option<u32>,
+    policy: Option<String>,
+    endpoint: Option<String>,
     location: Option<String>,
     edits: ExplainedEdits,
 }
@@ -31,9 +34,10 @@ pub fn check(table: &RouteTable, case: &Case) -> Result<(), String> {
         path: case.request.path.as_bytes(),
         headers: &headers,
     };
-    let decided = table.decide(case.entry.as_bytes(), &request, case.random);
+    let clock = || case.now;
+    let decided = table.decide_at(case.entry.as_bytes(), &request, case.random, &clock);
     compare("decide", case, &Seen::decided(decided))?;
-    let explained = table.explain(case.entry.as_bytes(), &request);
+    let explained = table.explain_at(case.entry.as_bytes(), &request, &clock);
     compare("explain", case, &Seen::explained(explained, &case.expect))
 }
 
@@ -43,7 +47,15 @@ fn compare(engine: &str, case: &Case, seen: &Seen) -> Result<(), String> {
         Some(outcome) => *outcome == expect.outcome,
         None => !expect.any_of.is_empty(),
     };
+    // What the engine does not say, Envoy makes of the status.
+    let grpc_status = match (seen.grpc_status, &expect.outcome) {
+        (None, Outcome::Status(status)) => Some(grpc_status_of(*status)),
+        (status, _) => status,
+    };
     let as_expected = outcome
+        && (expect.grpc_status.is_none() || expect.grpc_status == grpc_status)
+        && (expect.policy.is_none() || expect.policy == seen.policy)
+        && (expect.endpoint.is_none() || expect.endpoint == seen.endpoint)
         && (expect.listener.is_none() || expect.listener == seen.listener)
         && (expect.route.is_none() || expect.route == seen.route)
         && (expect.rule.is_none() || expect.rule == seen.rule)
@@ -62,6 +74,18 @@ fn compare(engine: &str, case: &Case, seen: &Seen) -> Result<(), String> {
         answer.check(&answered).map_err(|fault| format!("{engine}: answer: {fault}"))?;
     }
     Ok(())
+}
+
+/// gRPC, "HTTP to gRPC Status Code Mapping".
+fn grpc_status_of(status: u16) -> u32 {
+    match status {
+        400 => 13,
+        401 => 16,
+        403 => 7,
+        404 => 12,
+        429 | 502 | 503 | 504 => 14,
+        _ => 2,
+    }
 }
 
 /// The headers that a backend receives.
@@ -113,6 +137,15 @@ fn append(headers: &mut Headers, name: &str, value: &str) {
 impl Seen {
     fn decided(decision: Decision<'_>) -> Self {
         let edits = ExplainedEdits::from(&decision);
+        let (mut grpc_status, mut policy, mut endpoint) = (None, None, None);
+        match &decision {
+            Decision::Respond { grpc_status: status, .. } => grpc_status = *status,
+            Decision::Forward { policy: name, session, .. } => {
+                policy = name.map(str::to_owned);
+                endpoint = session.as_ref().and_then(|session| session.endpoint()).map(str::to_owned);
+            }
+            Decision::Redirect { .. } => {}
+        }
         let (outcome, location, listener, matched) = match decision {
             Decision::Forward { cluster, matched, .. } => {
                 (Outcome::Cluster(cluster.to_owned()), None, Some(matched.listener), Some(matched))
@@ -130,6 +163,9 @@ impl Seen {
             route: matched.map(|matched| format!("{}/{}", matched.route.namespace, matched.route.name)),
             rule: matched.map(|matched| matched.rule),
             match_index: matched.map(|matched| matched.match_index),
+            grpc_status,
+            policy,
+            endpoint,
             location,
             edits,
         }
@@ -143,6 +179,7 @@ impl Seen {
             Outcome::Status(500) => backend.invalid.is_some(),
             Outcome::Status(_) => backend.location.is_some(),
         });
+        let policy = chosen.as_ref().and_then(|chosen| chosen.policy.clone());
         let (location, edits) = chosen.map_or((None, None), |chosen| (chosen.location, chosen.edits));
         let outcome = decision.status.map(Outcome::Status).or(decision.cluster.map(Outcome::Cluster));
         Self {
@@ -151,6 +188,10 @@ impl Seen {
             route: explanation.route.map(|route| format!("{}/{}", route.namespace, route.name)),
             rule: explanation.rule,
             match_index: explanation.match_index,
+            // Of a share that chance may choose, nothing is said for all.
+            grpc_status: decision.grpc_status.or(expect.grpc_status.filter(|_| decision.status.is_none())),
+            policy: decision.policy.or(policy),
+            endpoint: explanation.session.and_then(|session| session.endpoint),
             location: decision.location.or(location),
             edits: edits.unwrap_or(explanation.edits),
         }
@@ -183,6 +224,9 @@ mod tests {
             "{cluster: a, route: default/other}",
             "{cluster: a, rule: 1}",
             "{cluster: a, match: 1}",
+            "{cluster: a, policy: p-x}",
+            "{cluster: a, endpoint: \"10.0.0.1:80\"}",
+            "{cluster: a, grpcStatus: 0}",
             "{cluster: a, backend: {path: /other}}",
             "{cluster: a, backend: {host: other}}",
             "{cluster: a, backend: {headers: [\"a: b\"]}}",

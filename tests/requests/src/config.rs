@@ -4,9 +4,12 @@ use gatewasm_routing::config::{FilterConfig, VERSION};
 use serde_json::{Map, Value, json};
 
 /// Fills in what was left out, then reads the result as any filter config.
-pub(crate) fn expand(listeners: Vec<Value>) -> Result<FilterConfig, String> {
+pub(crate) fn expand(listeners: Vec<Value>, session_key: Option<String>) -> Result<FilterConfig, String> {
     let listeners = listeners.into_iter().map(listener).collect::<Result<Vec<_>, _>>()?;
-    let json = json!({"version": VERSION, "listeners": listeners});
+    let mut json = json!({"version": VERSION, "listeners": listeners});
+    if let Some(key) = session_key {
+        json["sessionKey"] = key.into();
+    }
     gatewasm_routing::parse(json.to_string().as_bytes()).map_err(|problem| problem.to_string())
 }
 

@@ -19,18 +19,27 @@ macro_rules! files {
 /// Every file of the table with its text.
 pub const FILES: &[(&str, &str)] = files! {
     "backends.yaml"
+    "conformance-backends.yaml"
     "conformance-filters.yaml"
+    "conformance-cors.yaml"
+    "conformance-grpc.yaml"
+    "conformance-listeners.yaml"
     "conformance.yaml"
+    "cors.yaml"
     "filters.yaml"
+    "grpc-answers.yaml"
     "headers.yaml"
     "hosts.yaml"
     "https.yaml"
     "isolation.yaml"
     "methods.yaml"
     "paths.yaml"
+    "policies.yaml"
     "precedence-pairs.yaml"
     "precedence.yaml"
+    "prefixes.yaml"
     "query-params.yaml"
+    "sessions.yaml"
     "ties.yaml"
 };
 
