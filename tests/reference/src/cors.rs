@@ -163,19 +163,23 @@ impl Verdict {
                 exposed.insert(name.to_owned(), listed(EXPOSE_HEADERS, name, false));
             }
         }
-        let places: &[&str] = match (origin, preflight) {
-            (None, _) => &[],
-            (_, true) => {
+        let places: &[&str] = match origin {
+            None => &[],
+            // Also where the rule is invalid: no browser goes on after a preflight that was answered with 500.
+            _ if preflight || preflight_method(question).is_some() => {
                 &[ALLOW_ORIGIN, ALLOW_CREDENTIALS, ALLOW_METHODS, ALLOW_HEADERS, EXPOSE_HEADERS, MAX_AGE]
             }
-            (_, false) => &[ALLOW_ORIGIN, ALLOW_CREDENTIALS, EXPOSE_HEADERS],
+            _ => &[ALLOW_ORIGIN, ALLOW_CREDENTIALS, EXPOSE_HEADERS],
         };
         let is_protocol = |name: &str| name.starts_with("access-control-");
         Self {
             shared,
             method,
             headers,
-            max_age: answer.joined(MAX_AGE).map(|age| String::from_utf8_lossy(&age).into_owned()),
+            max_age: answer
+                .joined(MAX_AGE)
+                .filter(|_| preflight)
+                .map(|age| String::from_utf8_lossy(&age).into_owned()),
             exposed,
             out_of_place: answer
                 .0
