@@ -1,14 +1,16 @@
 //! The engine within a real Envoy, compared with the reference implementation: what arrives at the backends, what comes
 //! back, and what the access log says, for generated rule sets and requests.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow, ensure};
+use gatewasm_reference::cors::{Verdict, fault};
 use gatewasm_reference::generate::{Options, RuleSet, rule_set};
-use gatewasm_reference::outcome::{Action, Headers, Line, Outcome, Question};
+use gatewasm_reference::outcome::{Action, Headers, Line, Question};
+use gatewasm_reference::reference::Expected;
 use gatewasm_reference::run::list;
 use gatewasm_reference::{Expressions, Reference};
 use gatewasm_routing::wire;
@@ -73,7 +75,8 @@ struct Sent {
 pub async fn compare(plan: Plan) -> Result<Report> {
     let begin = Instant::now();
     let mut report = Report::default();
-    let options = Options { wire: true, ..plan.options };
+    // A policy is Envoy's, and needs a configuration of its own.
+    let options = Options { wire: true, policy: false, ..plan.options };
     let mut first = 0;
     while first < plan.rule_sets {
         let end = plan.rule_sets.min(first + plan.batch);
@@ -120,25 +123,27 @@ async fn batch(sets: Vec<RuleSet>, report: &mut Report) -> Result<()> {
         let set = &sets[it.rule_set];
         let question = &set.questions[it.question];
         let line = logged.get_mut(&it.from).and_then(|lines| lines.next()).context("a line is missing")?;
-        let expected = expected(&Reference::new(&set.config, &expressions), question);
+        let reference = Reference::new(&set.config, &expressions);
+        let expected = expected(&reference, question);
         check(&it, &line, question, &expected).with_context(|| {
+            let expected = &expected.outcome;
             let config = serde_json::to_string(&set.config).unwrap_or_default();
             format!("{config}\n\n{question:?}\n\nexpected:\n{expected:?}\n\nseen:\n{:?}\n{line:?}", it.answer)
         })?;
         report.pairs += 1;
-        *report.outcomes.entry(expected.kind()).or_default() += 1;
+        *report.outcomes.entry(expected.outcome.kind()).or_default() += 1;
     }
     report.rule_sets += u64::try_from(sets.len())?;
     Ok(())
 }
 
 /// What the reference expects. The answers of the gateway itself begin without headers.
-fn expected(reference: &Reference<'_>, question: &Question) -> Outcome {
+fn expected<'c>(reference: &Reference<'c>, question: &Question) -> Expected<'c> {
     let question = &Question { authority: without_dot(&question.authority), ..question.clone() };
-    let expected = reference.answer(question).outcome;
-    match expected.action {
+    let expected = reference.answer(question);
+    match expected.outcome.action {
         Action::Forward { .. } => expected,
-        _ => reference.answer(&Question { answer: vec![], ..question.clone() }).outcome,
+        _ => reference.answer(&Question { answer: vec![], ..question.clone() }),
     }
 }
 
@@ -151,7 +156,7 @@ fn without_dot(authority: &[u8]) -> Vec<u8> {
 
 async fn send_all(served: &Served, rule_set: usize, set: &RuleSet) -> Result<(Vec<Sent>, Vec<Connection>)> {
     let mut connections = HashMap::<&str, Connection>::new();
-    let mut sent = Vec::new();
+    let (mut sent, mut closed) = (Vec::new(), Vec::new());
     for (index, question) in set.questions.iter().enumerate() {
         let entry = question.entry.as_str();
         if !connections.contains_key(entry) {
@@ -159,9 +164,15 @@ async fn send_all(served: &Served, rule_set: usize, set: &RuleSet) -> Result<(Ve
         }
         let connection = connections.get_mut(entry).context("connection")?;
         let answer = connection.send(&request(question)).await?;
-        sent.push(Sent { rule_set, question: index, from: connection.from, answer });
+        let from = connection.from;
+        // Envoy closes after an answer with 400.
+        if answer.headers.get("connection").is_some_and(|value| value == "close") {
+            closed.extend(connections.remove(entry));
+        }
+        sent.push(Sent { rule_set, question: index, from, answer });
     }
-    Ok((sent, connections.into_values().collect()))
+    closed.extend(connections.into_values());
+    Ok((sent, closed))
 }
 
 fn request(question: &Question) -> Request {
@@ -191,7 +202,8 @@ async fn logged(served: &Served, count: usize) -> Result<HashMap<SocketAddr, std
     Ok(all.into_iter().map(|(client, lines)| (client, lines.into_iter())).collect())
 }
 
-fn check(it: &Sent, line: &Logged, question: &Question, expected: &Outcome) -> Result<()> {
+fn check(it: &Sent, line: &Logged, question: &Question, expected: &Expected<'_>) -> Result<()> {
+    let (cors, expected) = (expected.cors, &expected.outcome);
     let listener = expected.listener.as_ref().map(|name| prefixed(it.rule_set, name));
     ensure!(line.listener == listener, "another listener");
     let taken = expected.taken.as_ref();
@@ -199,6 +211,13 @@ fn check(it: &Sent, line: &Logged, question: &Question, expected: &Outcome) -> R
     ensure!(line.rule == taken.map(|taken| taken.rule.to_string()), "another rule");
     let answer = &it.answer;
     let header = |name: &str| answer.headers.get(name).map(String::as_str);
+    let answered = |status: u16, grpc_status: Option<u32>| {
+        if !answered_with_grpc(question) {
+            return answer.status == status;
+        }
+        let grpc_status = grpc_status.unwrap_or_else(|| translated(status)).to_string();
+        answer.status == 200 && header("grpc-status") == Some(&grpc_status)
+    };
     match &expected.action {
         Action::Forward { cluster, upstream, .. } => {
             ensure!(answer.status == 200, "status");
@@ -208,35 +227,75 @@ fn check(it: &Sent, line: &Logged, question: &Question, expected: &Outcome) -> R
                 ensure!(echoed.method == question.method, "method");
                 ensure!(echoed.path.as_bytes() == upstream.path, "path");
                 ensure!(echoed.host.as_bytes() == upstream.authority, "host");
-                same(&echoed.headers, &upstream.headers, &question.headers).context("request")?;
+                let names = names(&question.headers);
+                let (seen, own) = (known(&echoed.headers, &names), joined(&upstream.headers, &names));
+                ensure!(seen == own, "request headers: {seen:?} and not {own:?}");
                 let leaked = echoed.headers.keys().find(|name| name.starts_with(wire::PREFIX));
                 ensure!(leaked.is_none(), "the backend saw {leaked:?}");
             }
         }
         Action::Redirect { status, location } => {
-            ensure!(answer.status == *status && header("location") == Some(location), "location");
+            ensure!(answered(*status, None) && header("location") == Some(location), "location");
         }
-        Action::Respond { status, grpc_status: None } | Action::Preflight { status } => {
-            ensure!(answer.status == *status, "status");
-        }
-        Action::Respond { grpc_status: Some(status), .. } => {
-            ensure!(header("grpc-status") == Some(&status.to_string()), "gRPC status");
-        }
+        Action::Respond { status, grpc_status } => ensure!(answered(*status, *grpc_status), "status"),
+        Action::Preflight { status } => ensure!(answered(*status, None), "status"),
     }
-    same(&answer.headers, &expected.answer, &question.answer).context("answer")
+    let mut names = names(&question.answer);
+    names
+        .extend(answer.headers.keys().filter(|name| name.starts_with("access-control-")).map(String::as_str));
+    let (seen, own) = (known(&answer.headers, &names), joined(&expected.answer, &names));
+    let Some(cors) = cors else {
+        ensure!(seen == own, "answer: {seen:?} and not {own:?}");
+        return Ok(());
+    };
+    let preflight = matches!(expected.action, Action::Preflight { .. });
+    let own = joined(&expected.answer, &expected.answer.0.keys().map(String::as_str).collect());
+    let [its, right] = [&seen, &own].map(|headers| Verdict::of(headers, question, cors, preflight));
+    ensure!(its == right, "answer: a browser reads {its:?} and should read {right:?}");
+    fault(&seen, question, cors).map_or(Ok(()), |fault| Err(anyhow!(fault)))
 }
 
-/// Of the headers that were sent and those that filters change, all are there that should be and no others.
-fn same(seen: &BTreeMap<String, String>, expected: &Headers, sent: &[Line]) -> Result<()> {
+/// Whether Envoy answers a request as one of gRPC (decision record 0013).
+fn answered_with_grpc(question: &Question) -> bool {
+    let kind = question.header("content-type").and_then(|kind| kind.strip_prefix(b"application/grpc"));
+    kind.is_some_and(|rest| rest.is_empty() || rest.starts_with(b"+"))
+}
+
+/// The gRPC status that Envoy makes of one of HTTP (gRPC, `http-grpc-status-mapping.md`).
+fn translated(status: u16) -> u32 {
+    match status {
+        400 => 13,
+        401 => 16,
+        403 => 7,
+        404 => 12,
+        429 | 502..=504 => 14,
+        _ => 2,
+    }
+}
+
+/// Headers that were sent, and those that filters change.
+fn names(sent: &[Line]) -> BTreeSet<&str> {
     let own = sent.iter().map(|line| line.0.as_str());
-    let others = ["a", "x", "x-env", "y", "vary", "access-control-allow-origin"];
-    for name in own.chain(others) {
-        let expected = expected.joined(name).map(|value| String::from_utf8_lossy(&value).into_owned());
-        if seen.get(name) != expected.as_ref() {
-            return Err(anyhow!("{name} is {:?} and not {expected:?}", seen.get(name)));
+    own.chain(["a", "x", "x-env", "y", "vary", "access-control-allow-origin"]).collect()
+}
+
+/// Those of the headers, as one line each.
+fn known(seen: &BTreeMap<String, String>, names: &BTreeSet<&str>) -> Headers {
+    let mut headers = Headers::default();
+    for (name, value) in seen.iter().filter(|(name, _)| names.contains(name.as_str())) {
+        headers.set(name, value.as_bytes());
+    }
+    headers
+}
+
+fn joined(expected: &Headers, names: &BTreeSet<&str>) -> Headers {
+    let mut headers = Headers::default();
+    for name in names {
+        if let Some(value) = expected.joined(name) {
+            headers.set(name, &value);
         }
     }
-    Ok(())
+    headers
 }
 
 impl std::fmt::Display for Report {

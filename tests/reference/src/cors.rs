@@ -163,17 +163,23 @@ impl Verdict {
                 exposed.insert(name.to_owned(), listed(EXPOSE_HEADERS, name, false));
             }
         }
-        let places: &[&str] = match (origin, preflight) {
-            (None, _) => &[],
-            (_, true) => &[ALLOW_ORIGIN, ALLOW_CREDENTIALS, ALLOW_METHODS, ALLOW_HEADERS, MAX_AGE],
-            (_, false) => &[ALLOW_ORIGIN, ALLOW_CREDENTIALS, EXPOSE_HEADERS],
+        let places: &[&str] = match origin {
+            None => &[],
+            // Also where the rule is invalid: no browser goes on after a preflight that was answered with 500.
+            _ if preflight || preflight_method(question).is_some() => {
+                &[ALLOW_ORIGIN, ALLOW_CREDENTIALS, ALLOW_METHODS, ALLOW_HEADERS, EXPOSE_HEADERS, MAX_AGE]
+            }
+            _ => &[ALLOW_ORIGIN, ALLOW_CREDENTIALS, EXPOSE_HEADERS],
         };
         let is_protocol = |name: &str| name.starts_with("access-control-");
         Self {
             shared,
             method,
             headers,
-            max_age: answer.joined(MAX_AGE).map(|age| String::from_utf8_lossy(&age).into_owned()),
+            max_age: answer
+                .joined(MAX_AGE)
+                .filter(|_| preflight)
+                .map(|age| String::from_utf8_lossy(&age).into_owned()),
             exposed,
             out_of_place: answer
                 .0
@@ -197,7 +203,14 @@ impl Verdict {
 }
 
 /// What of an answer's text the API forbids, whatever a browser makes of it.
-pub fn fault(answer: &Headers, cors: &Cors) -> Option<String> {
+pub fn fault(answer: &Headers, question: &Question, cors: &Cors) -> Option<String> {
+    let vary = answer.joined("vary").unwrap_or_default();
+    let vary = String::from_utf8_lossy(&vary).to_ascii_lowercase();
+    if !vary.split(',').any(|name| ["origin", "*"].contains(&name.trim())) {
+        return Some("vary does not name origin".to_owned());
+    }
+    // Without an origin, the headers are the backend's own.
+    question.header("origin")?;
     let has_asterisk = |name: &str| answer.joined(name).is_some_and(|value| value.contains(&b'*'));
     if cors.allow_credentials {
         let names = [ALLOW_ORIGIN, ALLOW_METHODS, ALLOW_HEADERS, EXPOSE_HEADERS];
@@ -212,10 +225,7 @@ pub fn fault(answer: &Headers, cors: &Cors) -> Option<String> {
     if cors.allow_origins != ["*"] && has_asterisk(ALLOW_ORIGIN) {
         return Some(format!("{ALLOW_ORIGIN} is * though not every origin is allowed"));
     }
-    let vary = answer.joined("vary").unwrap_or_default();
-    let vary = String::from_utf8_lossy(&vary).to_ascii_lowercase();
-    let names_origin = vary.split(',').any(|name| ["origin", "*"].contains(&name.trim()));
-    (!names_origin).then(|| "vary does not name origin".to_owned())
+    None
 }
 
 #[cfg(test)]

@@ -78,7 +78,7 @@ pub fn difference(expected: &Expected<'_>, seen: &Outcome, question: &Question) 
     if right != its {
         return Some(format!("a browser reads {its:?}\nand should read {right:?}"));
     }
-    fault(&seen.answer, cors)
+    fault(&seen.answer, question, cors)
 }
 
 /// Compares as planned; the first difference ends it.

@@ -7,7 +7,7 @@ use gatewasm_routing::wire;
 
 use super::filters::{CHANGED, ORIGINS};
 use super::rules::path;
-use super::words::{Words, matched_by};
+use super::words::{Words, called_by, matched_by};
 use super::{Options, Random};
 use crate::outcome::{Line, Question};
 
@@ -159,7 +159,7 @@ fn aimed(random: &mut Random, words: &Words, listener: &Listener, route: &Route)
     if let Some(call) = &it.grpc_method {
         let part = |random: &mut Random, wanted: &Option<String>, others: &[&str]| match wanted {
             Some(wanted) if call.kind == ValueMatchType::Exact => wanted.clone(),
-            Some(wanted) => matched_by(random, wanted).unwrap_or("a").to_owned(),
+            Some(wanted) => called_by(random, wanted).unwrap_or("a").to_owned(),
             None => random.any(others).to_owned(),
         };
         let service = part(random, &call.service, &words.services);
@@ -264,7 +264,7 @@ fn mutate(random: &mut Random, words: &Words, options: Options, draft: &mut Draf
 
 /// The same host, written otherwise.
 fn respelled(random: &mut Random, host: &str) -> String {
-    let whole = !host.ends_with('.');
+    let whole = !host.ends_with('.') && !host.contains(':');
     match random.below(6) {
         0 => host.to_ascii_uppercase(),
         1 => format!("{host}:80"),
