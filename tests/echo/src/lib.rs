@@ -14,7 +14,7 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use http_body_util::{BodyExt, Full};
 use hyper::body::{Bytes, Incoming};
-use hyper::header::{HeaderName, HeaderValue};
+use hyper::header::{HeaderMap, HeaderName, HeaderValue};
 use hyper::service::service_fn;
 use hyper::{Request, Response};
 use hyper_util::rt::{TokioExecutor, TokioIo};
@@ -38,6 +38,9 @@ pub struct Echoed {
     pub headers: BTreeMap<String, String>,
     /// Length of the request body in bytes.
     pub body: usize,
+    /// Headers behind the body, as those before it.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub trailers: BTreeMap<String, String>,
 }
 
 /// A running backend. It stops when dropped.
@@ -96,15 +99,11 @@ async fn accept(listener: TcpListener, name: Arc<str>, requests: Arc<AtomicU64>)
 
 async fn answer(name: Arc<str>, request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Infallible> {
     let (parts, body) = request.into_parts();
-    let body = body.collect().await.map_or(0, |body| body.to_bytes().len());
-    let mut headers = BTreeMap::<String, String>::new();
-    for (header, value) in &parts.headers {
-        let value = String::from_utf8_lossy(value.as_bytes());
-        headers
-            .entry(header.to_string())
-            .and_modify(|all| *all = format!("{all},{value}"))
-            .or_insert_with(|| value.into_owned());
-    }
+    let (trailers, body) = match body.collect().await {
+        Ok(body) => (body.trailers().map(by_name).unwrap_or_default(), body.to_bytes().len()),
+        Err(_) => Default::default(),
+    };
+    let headers = by_name(&parts.headers);
     let wanted = headers.get("x-echo-set-header").cloned().unwrap_or_default();
     let authority = parts.uri.authority().map(ToString::to_string);
     let echoed = Echoed {
@@ -114,6 +113,7 @@ async fn answer(name: Arc<str>, request: Request<Incoming>) -> Result<Response<F
         host: authority.or_else(|| headers.get("host").cloned()).unwrap_or_default(),
         headers,
         body,
+        trailers,
     };
     let asked = |name| parameter(parts.uri.query().unwrap_or_default(), name);
     if let Some(delay) = asked("delay") {
@@ -136,6 +136,18 @@ async fn answer(name: Arc<str>, request: Request<Incoming>) -> Result<Response<F
         }
     }
     Ok(response)
+}
+
+/// Headers by name, repeated ones joined by a comma.
+fn by_name(headers: &HeaderMap) -> BTreeMap<String, String> {
+    let mut all = BTreeMap::<String, String>::new();
+    for (header, value) in headers {
+        let value = String::from_utf8_lossy(value.as_bytes());
+        all.entry(header.to_string())
+            .and_modify(|all| *all = format!("{all},{value}"))
+            .or_insert_with(|| value.into_owned());
+    }
+    all
 }
 
 fn parameter(query: &str, name: &str) -> Option<u64> {
