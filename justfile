@@ -61,6 +61,13 @@ test-demo:
 fuzz SECONDS="60": (tools "fuzz")
     tests/fuzz.sh {{ SECONDS }}
 
+# Requests of any bytes through real Envoy, in HTTP/1 and HTTP/2; what a SEED sends it sends again
+[group('test')]
+fuzz-envoy REQUESTS="200000" SEED="": (tools "build")
+    cargo build --locked -p gatewasm
+    GATEWASM_FUZZ_REQUESTS={{ REQUESTS }} GATEWASM_FUZZ_SEED={{ SEED }} \
+        cargo test --locked -p gatewasm-tests --test byte_fuzz -- --nocapture
+
 # Figures: nanoseconds per decision, CPU per request in Envoy, size of the filter
 [group('test')]
 bench: (tools "bench") build

@@ -3,7 +3,8 @@
 
 use anyhow::{Result, ensure};
 use gatewasm_routing::wire;
-use gatewasm_tests::client::Answer;
+use gatewasm_tests::client::{Answer, raw};
+use gatewasm_tests::echo::Echoed;
 use gatewasm_tests::exact::Exact;
 use gatewasm_tests::hostile::{EXACT_HOST, Rig};
 use gatewasm_tests::http2::{End, Field};
@@ -128,7 +129,17 @@ async fn trailers_mean_nothing() -> Result<()> {
         trailers.iter().map(|(name, value)| (name.as_bytes(), value.as_bytes())).collect();
     let mut fields = fields("http", "trust.test", &[]);
     fields[0].1 = b"POST";
-    check(&rig.http2().await?.request_with_trailers(&fields, &trailers).await?.answer()?)?;
+    let answer = rig.http2().await?.request_with_trailers(&fields, &trailers).await?.answer()?;
+    check(&answer)?;
+    ensure!(answer.echoed()?.trailers.is_empty(), "a backend saw trailers: {}", answer.text());
+    // The same in HTTP/1.
+    let head =
+        "POST /x HTTP/1.1\r\nHost: trust.test\r\nTransfer-Encoding: chunked\r\nTrailer: x-gw-cluster\r\n\r\n";
+    let request =
+        format!("{head}1\r\nx\r\n0\r\nX-GW-Cluster: {OTHER}\r\nx-gw-listener: gatewasm:probe\r\n\r\n");
+    let answer = String::from_utf8(raw(rig.http, request.as_bytes()).await?)?;
+    let echoed: Echoed = serde_json::from_str(answer.split("\r\n\r\n").last().unwrap_or_default())?;
+    ensure!(echoed.backend == MINE && echoed.body == 1 && echoed.trailers.is_empty(), "{echoed:?}");
     rig.stop().await
 }
 

@@ -2,7 +2,7 @@
 //! connection that serves several hosts serves those of its own listener alone.
 
 use anyhow::{Context, Result, ensure};
-use gatewasm_tests::client::Answer;
+use gatewasm_tests::client::{Answer, raw};
 use gatewasm_tests::exact::Exact;
 use gatewasm_tests::hostile::{EXACT_HOST, Rig, WILDCARD_HOST};
 use gatewasm_tests::http2::{End, Field};
@@ -82,6 +82,17 @@ async fn user_information_is_no_way_to_another_host() -> Result<()> {
         let end = rig.http2().await?.request(&fields("http", host)).await?;
         let served = matches!(&end, End::Answer(answer) if answer.status == 200);
         ensure!(!served, "{host}: {}", shown(&end));
+    }
+    rig.stop().await
+}
+
+/// It need not name a host; one that does is no exception.
+#[tokio::test(flavor = "multi_thread")]
+async fn http_1_0_is_told_to_upgrade() -> Result<()> {
+    let rig = Rig::start(include_str!("../hostile/hosts.yaml")).await?;
+    for request in ["GET / HTTP/1.0\r\n\r\n", "GET / HTTP/1.0\r\nHost: name.test\r\n\r\n"] {
+        let answer = raw(rig.http, request.as_bytes()).await?;
+        ensure!(answer.starts_with(b"HTTP/1.1 426 "), "{request:?}: {}", String::from_utf8_lossy(&answer));
     }
     rig.stop().await
 }

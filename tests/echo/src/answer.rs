@@ -9,7 +9,7 @@ use std::time::Duration;
 use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt, Full, StreamBody};
 use hyper::body::{Bytes, Frame, Incoming};
-use hyper::header::{CONNECTION, HeaderName, HeaderValue, UPGRADE};
+use hyper::header::{CONNECTION, HeaderMap, HeaderName, HeaderValue, UPGRADE};
 use hyper::http::request::Parts;
 use hyper::{Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
@@ -36,6 +36,9 @@ pub struct Echoed {
     pub headers: BTreeMap<String, String>,
     /// Length of the request body in bytes.
     pub body: usize,
+    /// Headers behind the body, as those before it.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub trailers: BTreeMap<String, String>,
 }
 
 type Body = UnsyncBoxBody<Bytes, Infallible>;
@@ -51,8 +54,11 @@ pub(crate) async fn answer(
         return Ok(upgrade(&mut request));
     }
     let (parts, body) = request.into_parts();
-    let body = body.collect().await.map_or(0, |body| body.to_bytes().len());
-    let echoed = echoed(&name, &parts, body);
+    let (trailers, body) = match body.collect().await {
+        Ok(body) => (body.trailers().map(by_name).unwrap_or_default(), body.to_bytes().len()),
+        Err(_) => Default::default(),
+    };
+    let echoed = echoed(&name, &parts, body, trailers);
     let mut text = serde_json::to_string(&echoed)?;
     text.push('\n');
     let query = parts.uri.query().unwrap_or_default();
@@ -92,15 +98,8 @@ pub(crate) async fn answer(
     Ok(response)
 }
 
-fn echoed(backend: &str, parts: &Parts, body: usize) -> Echoed {
-    let mut headers = BTreeMap::<String, String>::new();
-    for (header, value) in &parts.headers {
-        let value = String::from_utf8_lossy(value.as_bytes());
-        headers
-            .entry(header.to_string())
-            .and_modify(|all| *all = format!("{all},{value}"))
-            .or_insert_with(|| value.into_owned());
-    }
+fn echoed(backend: &str, parts: &Parts, body: usize, trailers: BTreeMap<String, String>) -> Echoed {
+    let headers = by_name(&parts.headers);
     let authority = parts.uri.authority().map(ToString::to_string);
     Echoed {
         backend: backend.to_owned(),
@@ -110,7 +109,20 @@ fn echoed(backend: &str, parts: &Parts, body: usize) -> Echoed {
         protocol: format!("{:?}", parts.version),
         headers,
         body,
+        trailers,
     }
+}
+
+/// Headers by name, repeated ones joined by a comma.
+fn by_name(headers: &HeaderMap) -> BTreeMap<String, String> {
+    let mut all = BTreeMap::<String, String>::new();
+    for (header, value) in headers {
+        let value = String::from_utf8_lossy(value.as_bytes());
+        all.entry(header.to_string())
+            .and_modify(|all| *all = format!("{all},{value}"))
+            .or_insert_with(|| value.into_owned());
+    }
+    all
 }
 
 /// The text, with silence after its first byte.

@@ -10,7 +10,7 @@ use tokio::task::JoinSet;
 
 use super::paths::is_normal;
 use super::random::Random;
-use super::{Rig, http1, http2};
+use super::{Rig, http1, http2, http2_client};
 use crate::client::Request;
 use crate::echo::Echoed;
 use crate::load::{Load, Seen as LoadSeen};
@@ -128,7 +128,7 @@ async fn send(rig: &Arc<Rig>, seed: u64, numbers: std::ops::Range<usize>, of: us
     for _ in 0..PARALLEL {
         let (rig, next, end) = (Arc::clone(rig), Arc::clone(&next), numbers.end);
         clients.spawn(async move {
-            let mut client = http2::Client::new(rig.http);
+            let mut client = http2_client::Client::new(rig.http);
             let (mut outcomes, mut routed, mut findings) = Outcomes::default();
             loop {
                 let number = next.fetch_add(1, Ordering::Relaxed);
@@ -137,7 +137,7 @@ async fn send(rig: &Arc<Rig>, seed: u64, numbers: std::ops::Range<usize>, of: us
                 }
                 match one(&rig, &mut client, seed, number, of).await.and_then(judge) {
                     Ok((outcome, by_backend)) => {
-                        let protocol = if number % 2 == 0 { "HTTP/1" } else { "HTTP/2" };
+                        let protocol = if in_http1(number) { "HTTP/1" } else { "HTTP/2" };
                         *outcomes.entry(format!("{protocol} {outcome}")).or_default() += 1;
                         routed += u64::from(by_backend);
                     }
@@ -158,12 +158,22 @@ async fn send(rig: &Arc<Rig>, seed: u64, numbers: std::ops::Range<usize>, of: us
     Ok((all, all_routed, all_findings))
 }
 
+fn in_http1(number: usize) -> bool {
+    number.is_multiple_of(2)
+}
+
 /// Sends the request with this number: in turn HTTP/1 and HTTP/2; of each first what is odd, then every byte in every
 /// place, where there is room for that, else some of it, then chance.
-async fn one(rig: &Rig, client: &mut http2::Client, seed: u64, number: usize, of: usize) -> Result<Seen> {
+async fn one(
+    rig: &Rig,
+    client: &mut http2_client::Client,
+    seed: u64,
+    number: usize,
+    of: usize,
+) -> Result<Seen> {
     let mut random = Random::new(seed, number as u64);
     let (place, room) = (number / 2, of / 2);
-    if number % 2 == 0 {
+    if in_http1(number) {
         let request = match (ODD.get(place), place.checked_sub(ODD.len())) {
             (Some(odd), _) => odd.clone(),
             (None, Some(place)) if room > 2 * http1::SYSTEMATIC && place < http1::SYSTEMATIC => {

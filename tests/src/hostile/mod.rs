@@ -4,6 +4,7 @@
 pub mod fuzz;
 mod http1;
 mod http2;
+mod http2_client;
 pub mod paths;
 mod random;
 mod words;
