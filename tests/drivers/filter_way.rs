@@ -236,7 +236,7 @@ async fn a_broken_file_is_refused_and_the_old_routes_stay() -> Result<()> {
     let before = envoy.probe().await?;
     let good = files.config()?;
     let invalid_regex = good
-        .replace(r#""type": "PathPrefix", "value": "/bar""#, r#""type": "RegularExpression", "value": "("#);
+        .replace(r#""type": "PathPrefix", "value": "/bar""#, r#""type": "RegularExpression", "value": "(""#);
     let deep = format!(r#"{{"version": 1, "listeners": {}{}}}"#, "[".repeat(100_000), "]".repeat(100_000));
     let large = format!(r#"{{"version": 1, "listeners": [], "padding": "{}"}}"#, "x".repeat(50 << 20));
     let with = |config: &str| routes_with(&files.routes, config);
