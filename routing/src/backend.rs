@@ -4,11 +4,15 @@ use crate::action::Actions;
 
 /// The backends of one rule.
 #[derive(Debug)]
-pub(crate) struct Backends {
-    /// In the order of the rule, each with the sum of the weights up to and including its own. One of weight 0 ends
-    /// where it begins, and is never met.
-    shares: Vec<Share>,
-    total: u64,
+pub(crate) struct Backends(Shares);
+
+/// In the order of the rule, each with the sum of the weights up to and including its own. One of weight 0 ends where it
+/// begins, and is never met.
+#[derive(Debug)]
+enum Shares {
+    /// As most rules have it: at hand where the rule is.
+    One(Share),
+    Several(Box<[Share]>),
 }
 
 /// A backend and its share.
@@ -36,14 +40,22 @@ impl Backends {
     /// backend keeps its share (Gateway API `BackendRef.weight`).
     pub(crate) fn new(backends: impl IntoIterator<Item = (Target, u32, Option<Box<Actions>>)>) -> Self {
         let mut total = 0_u64;
-        let shares = backends
-            .into_iter()
-            .map(|(target, weight, actions)| {
-                total = total.saturating_add(weight.into());
-                Share { end: total, target, weight, actions }
-            })
-            .collect();
-        Self { shares, total }
+        let mut shares = backends.into_iter().map(|(target, weight, actions)| {
+            total = total.saturating_add(weight.into());
+            Share { end: total, target, weight, actions }
+        });
+        let (first, second) = (shares.next(), shares.next());
+        match (first, second) {
+            (Some(only), None) => Self(Shares::One(only)),
+            (first, second) => Self(Shares::Several(first.into_iter().chain(second).chain(shares).collect())),
+        }
+    }
+
+    fn shares(&self) -> &[Share] {
+        match &self.0 {
+            Shares::One(share) => std::slice::from_ref(share),
+            Shares::Several(shares) => shares,
+        }
     }
 
     /// The backend for one request; `None` without any, or with all weights 0.
@@ -51,20 +63,22 @@ impl Backends {
     /// `random` is uniform over all of `u64`: the upper half of the 128-bit product with the total is uniform over
     /// the total, but for a bias below `total / 2^64`.
     pub(crate) fn choose(&self, random: u64) -> Option<&Share> {
-        let product = u128::from(random).saturating_mul(self.total.into());
+        let shares = self.shares();
+        let total = shares.last()?.end;
+        let product = u128::from(random).saturating_mul(total.into());
         let point = u64::try_from(product >> 64).unwrap_or(u64::MAX);
-        let index = self.shares.partition_point(|share| share.end <= point);
-        self.shares.get(index)
+        let index = shares.partition_point(|share| share.end <= point);
+        shares.get(index)
     }
 
     /// The backend at this place in the rule.
     pub(crate) fn get(&self, index: usize) -> Option<&Share> {
-        self.shares.get(index)
+        self.shares().get(index)
     }
 
     /// Every backend.
     pub(crate) fn iter(&self) -> impl Iterator<Item = &Share> {
-        self.shares.iter()
+        self.shares().iter()
     }
 }
 

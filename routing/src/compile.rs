@@ -266,7 +266,7 @@ impl<'c> Compiler<'c> {
         let backends = rule.backends.iter().enumerate().filter_map(|(i, backend)| {
             self.within(format_args!("backends[{i}]"), |compiler| compiler.backend(backend, &rule.matches))
         });
-        let backends = Backends::new(backends.collect::<Vec<_>>());
+        let backends = Backends::new(backends);
         let identity = || {
             let route = self.table.routes.get(route).map_or("", |route| &route.id.label);
             match &rule.name {
@@ -383,7 +383,7 @@ impl<'c> Compiler<'c> {
         Some((target, backend.weight, actions))
     }
 
-    /// Puts the listener's matches, from `first` on, in order of precedence, and makes the index of each of its
+    /// Puts the listener's matches, from `first` on, in the order that the table has, and makes the index of each of its
     /// hostnames.
     fn index(&mut self, first: u32, hostnames: BTreeMap<Hostname<'c>, Vec<usize>>) -> HostMap<u32> {
         self.sort_matches(first);
@@ -414,18 +414,32 @@ impl<'c> Compiler<'c> {
         hosts
     }
 
+    /// Of most matches of a large config nothing is ever compared: they have a literal path that no other has. They stay
+    /// as they are, behind the others.
     fn sort_matches(&mut self, first: u32) {
-        // Under one hostname all matches have the same rank of hostname: it does not matter which.
-        let key = |id| self.table.precedence(HostnameRank::default(), self.table.match_at(id)?);
-        // Keys are large: their places move in their stead.
-        let keys: Vec<_> = (first..self.next_match()).map(key).collect();
-        let mut sorted: Vec<usize> = (0..keys.len()).collect();
-        sorted.sort_unstable_by(|a, b| keys.get(*a).cmp(&keys.get(*b)));
-        drop(keys);
         let start = usize::try_from(first).unwrap_or(usize::MAX).min(self.table.matches.len());
+        let unsorted = self.table.matches.get(start..).unwrap_or_default();
+        let mut having: FxHashMap<(bool, &str), usize> = FxHashMap::default();
+        for path in unsorted.iter().filter_map(literal_path) {
+            let count = having.entry(path).or_default();
+            *count = count.saturating_add(1);
+        }
+        let alone = |of: &Match| literal_path(of).is_some_and(|path| having.get(&path) == Some(&1));
+        let (mut sorted, mut others): (Vec<usize>, Vec<usize>) = (Vec::new(), Vec::new());
+        for (place, of) in unsorted.iter().enumerate() {
+            if alone(of) { &mut others } else { &mut sorted }.push(place);
+        }
+        if sorted.is_empty() {
+            return;
+        }
+        // Keys are large: their places move in their stead. Under one hostname all matches have the same rank of
+        // hostname: it does not matter which.
+        let key = |of: &'_ Match| self.table.precedence(HostnameRank::default(), of);
+        let keys: Vec<_> = unsorted.iter().map(|of| if alone(of) { None } else { key(of) }).collect();
+        sorted.sort_unstable_by(|a, b| keys.get(*a).cmp(&keys.get(*b)));
         let mut unsorted: Vec<_> = self.table.matches.drain(start..).map(Some).collect();
-        let taken = sorted.into_iter().filter_map(|place| unsorted.get_mut(place)?.take());
-        self.table.matches.extend(taken);
+        let places = sorted.into_iter().chain(others);
+        self.table.matches.extend(places.filter_map(|place| unsorted.get_mut(place)?.take()));
     }
 
     fn next_match(&self) -> u32 {
@@ -451,6 +465,15 @@ impl<'c> Compiler<'c> {
 
     fn sound<T>(&mut self, path: impl std::fmt::Display, result: Result<T, String>) -> Option<T> {
         result.map_err(|message| self.problems.add(path, message)).ok()
+    }
+}
+
+/// The literal path of a match, and whether it is exact; `None` where it has none or is not told apart by it.
+fn literal_path(of: &Match) -> Option<(bool, &str)> {
+    match &of.path {
+        PathMatch::Exact(path) if !of.is_grpc => Some((true, path)),
+        PathMatch::Prefix(prefix) if !of.is_grpc => Some((false, prefix)),
+        _ => None,
     }
 }
 

@@ -30,8 +30,8 @@ pub struct RouteTable {
     pub(crate) listeners: Vec<Listener>,
     pub(crate) routes: Vec<Route>,
     pub(crate) rules: Vec<Rule>,
-    /// Listener by listener, and in order of precedence, hostnames aside: of two matches that a request meets under one
-    /// hostname, the one with the lesser id takes it.
+    /// Listener by listener. Of two of the same literal path, of two with expressions, and of two of GRPCRoutes, the one
+    /// that takes precedence has the lesser id, hostnames aside.
     pub(crate) matches: Vec<Match>,
     /// Hostnames of a listener that have the same routes share one.
     pub(crate) indexes: Vec<Index>,

@@ -72,6 +72,11 @@ impl Candidates {
         Self { tried: tried.into(), looked_up: Some(Box::new(looked_up)) }
     }
 
+    #[cfg(test)]
+    pub(super) fn tried(&self) -> &[u32] {
+        &self.tried
+    }
+
     /// The least id.
     pub(super) fn least(&self) -> u32 {
         let tried = self.tried.first().copied().unwrap_or(NONE);
@@ -162,5 +167,70 @@ impl Seen {
         let new = *word & bit == 0;
         *word |= bit;
         new
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Decision, Request, compile, parse};
+
+    /// Which of the rules for these headers takes the request, by the name of its cluster.
+    fn decide(path: &str, headers: &[(&[u8], &[u8])]) -> Option<String> {
+        let rule = |i: usize| {
+            format!(
+                r#"{{"matches": [{{"headers": [{{"name": "h{}", "value": "{i}"}}]}},
+                                 {{"queryParams": [{{"name": "q{}", "value": "a {i}"}}]}}],
+                     "backends": [{{"cluster": "{i}"}}]}}"#,
+                i % 3,
+                i % 5
+            )
+        };
+        let of_host = r#"{"matches": [{"headers": [{"name": "Host", "value": "a.test"}]}], "backends": [{"cluster": "host"}]}"#;
+        let rules: Vec<_> = (0..20).map(rule).chain([of_host.to_owned()]).collect();
+        let config = format!(
+            r#"{{"version": 1, "listeners": [{{"name": "infra/web/http", "gateway": "infra/web", "port": 80,
+                "protocol": "HTTP", "routes": [{{"kind": "HTTPRoute", "namespace": "n", "name": "r", "rules": [{}]}}]}}]}}"#,
+            rules.join(",")
+        );
+        let table = compile(&parse(config.as_bytes()).unwrap()).unwrap();
+        let (authority, host) = if path.starts_with("/host") { ("a.test", true) } else { ("b.test", false) };
+        let request =
+            Request { method: b"GET", authority: authority.as_bytes(), path: path.as_bytes(), headers };
+        match table.decide(b"infra/web:80", &request, 0) {
+            Decision::Forward { cluster, .. } => Some(cluster.to_owned()),
+            _ => {
+                assert!(!host);
+                None
+            }
+        }
+    }
+
+    #[test]
+    fn headers_and_query_parameters_choose() {
+        assert_eq!(decide("/", &[(b"h1", b"4")]).as_deref(), Some("4"));
+        assert_eq!(decide("/", &[(b"h2", b"4")]), None);
+        // The first rule of two that match.
+        assert_eq!(decide("/", &[(b"h2", b"17"), (b"h0", b"9")]).as_deref(), Some("9"));
+        assert_eq!(decide("/?q3=a+8", &[]).as_deref(), Some("8"));
+        assert_eq!(decide("/?%713=a%208", &[]).as_deref(), Some("8"));
+        assert_eq!(decide("/?q3=a+8", &[(b"h0", b"9")]).as_deref(), Some("9"));
+        assert_eq!(decide("/host", &[(b"host", b"x")]).as_deref(), Some("host"));
+    }
+
+    #[test]
+    fn of_a_name_that_comes_twice_one_value_counts() {
+        assert_eq!(decide("/", &[(b"h1", b"4"), (b"h1", b"7")]), None);
+        assert_eq!(decide("/?q3=x&q3=a+8", &[]), None);
+        assert_eq!(decide("/?q3=a+8&q3=x", &[]).as_deref(), Some("8"));
+    }
+
+    #[test]
+    fn a_name_is_new_once() {
+        let mut seen = Seen::default();
+        for number in [0, 63, 64, MAX_NAMES - 1] {
+            assert!(seen.is_new(number) && !seen.is_new(number), "{number}");
+        }
+        assert!(!seen.is_new(MAX_NAMES));
     }
 }

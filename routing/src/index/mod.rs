@@ -1,8 +1,8 @@
 //! The matches under one hostname, so arranged that the one which takes a request is found without trying the others:
 //! paths by hash, expressions by literal prefix and automaton, matches of one path by header or query parameter.
 //!
-//! Nothing here decides about precedence. The ids of matches follow it ([`crate::precedence`]): of two that hold, the
-//! lesser is the one.
+//! Nothing here decides about precedence but for the kinds of paths, which are asked one after the other. Within a kind
+//! the ids of matches follow it ([`crate::precedence`]): of two that hold, the lesser is the one.
 
 mod automaton;
 mod candidates;
@@ -128,7 +128,7 @@ impl Index {
         query: &[u8],
     ) -> Option<u32> {
         let asked = Asked { matches, request, path, query };
-        // Matches of GRPCRoutes have the lesser ids, then exact paths, expressions, and prefixes from the longest on.
+        // GRPCRoutes come first, then exact paths, expressions, and prefixes from the longest on.
         let mut found = match &self.grpc {
             Some(grpc) if request.is_grpc() => grpc.find(&asked),
             _ => NONE,

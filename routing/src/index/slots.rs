@@ -103,9 +103,12 @@ impl Groups {
     }
 
     /// A third of the slots stay free at least, so that a probe is short.
+    fn size(keys: usize) -> usize {
+        if keys == 0 { 0 } else { keys.saturating_add(keys.div_ceil(2)).next_power_of_two() }
+    }
+
     fn free(keys: usize) -> Box<[Slot]> {
-        let slots = if keys == 0 { 0 } else { keys.saturating_add(keys.div_ceil(2)).next_power_of_two() };
-        vec![Slot { hash: 0, value: NONE }; slots].into()
+        vec![Slot { hash: 0, value: NONE }; Self::size(keys)].into()
     }
 
     /// Adds a match to those of its key; ids ascend.
@@ -143,17 +146,71 @@ impl Groups {
         }
     }
 
-    pub(super) fn finish(self, matches: &[Match]) -> Slots {
-        let used = || self.slots.iter().filter(|slot| slot.value != NONE);
-        let mut slots = Self::free(used().count());
-        for slot in used() {
+    /// So many of a larger table's slots in one of the right size.
+    fn moved<'s>(used: impl Iterator<Item = &'s Slot>, keys: usize) -> Box<[Slot]> {
+        let mut slots = Self::free(keys);
+        for slot in used {
             let mut places = places(slots.len(), slot.hash);
             let free = places.find(|place| slots.get(*place).is_some_and(|other| other.value == NONE));
             if let Some(free) = free.and_then(|free| slots.get_mut(free)) {
                 *free = *slot;
             }
         }
+        slots
+    }
+
+    pub(super) fn finish(self, matches: &[Match]) -> Slots {
+        let used = self.slots.iter().filter(|slot| slot.value != NONE);
+        let keys = used.clone().count();
+        let slots = if Self::size(keys) == self.slots.len() { self.slots } else { Self::moved(used, keys) };
         let lists = self.lists.into_iter().map(|ids| Candidates::new(ids, matches)).collect();
         Slots { slots, lists }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The ids of a key, of which there may be none.
+    fn ids(slots: &Slots, hash: u32, keys: &[&str], key: &str) -> Vec<u32> {
+        match slots.get(hash, |id| keys[id as usize] == key) {
+            None => Vec::new(),
+            Some(Found::One(id)) => vec![id],
+            Some(Found::Several(candidates)) => candidates.tried().to_vec(),
+        }
+    }
+
+    #[test]
+    fn keys_with_the_same_hash_are_told_apart() {
+        let keys = ["a", "b", "a", "c", "a"];
+        // The last slot, so that the search begins again at the first.
+        for hash in [0, 7, u32::MAX] {
+            let mut groups = Groups::with_capacity(keys.len());
+            for (id, key) in (0..).zip(keys) {
+                groups.push(hash, id, |other| keys[other as usize] == key);
+            }
+            let slots = groups.finish(&[]);
+            assert_eq!(ids(&slots, hash, &keys, "a"), [0, 2, 4]);
+            assert_eq!(ids(&slots, hash, &keys, "b"), [1]);
+            assert_eq!(ids(&slots, hash, &keys, "c"), [3]);
+            assert_eq!(ids(&slots, hash, &keys, "d"), [0; 0]);
+            assert_eq!(ids(&slots, hash.wrapping_add(8), &keys, "a"), [0; 0]);
+        }
+    }
+
+    #[test]
+    fn nothing_is_in_an_empty_table() {
+        let slots = Groups::with_capacity(0).finish(&[]);
+        assert!(slots.get(7, |_| true).is_none());
+        // Room was made for keys that did not come.
+        let slots = Groups::with_capacity(100).finish(&[]);
+        assert!(slots.get(7, |_| true).is_none());
+    }
+
+    #[test]
+    fn the_seed_tells_keys_apart() {
+        assert_ne!(hash(0, [b"/a"]), hash(1, [b"/a"]));
+        assert_ne!(hash(0, [b"/a"]), hash(0, [b"/b"]));
     }
 }
