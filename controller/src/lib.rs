@@ -3,9 +3,11 @@
 pub mod api;
 mod certificate;
 pub mod cli;
+mod entry;
 pub mod envoy;
 mod fault;
 pub mod filter_binary;
+mod lint;
 pub mod local;
 pub mod model;
 pub mod object;

@@ -7,18 +7,20 @@ use rustc_hash::FxHashMap;
 
 use crate::action::Actions;
 use crate::backend::{Backends, Target};
-use crate::config::{self, FilterConfig, Protocol, VERSION, ValueMatch, ValueMatchType};
+use crate::config::{self, FilterConfig, Protocol, RouteKind, VERSION, ValueMatch, ValueMatchType};
 use crate::decision::RouteId;
+use crate::index::{AutomataBudget, Index};
+use crate::matching::grpc::GrpcMatch;
 use crate::matching::header::{self, HeaderMatch};
 use crate::matching::host::{HostMap, Hostname};
 use crate::matching::method::Method;
-use crate::matching::path::{PathIndex, PathMatch};
+use crate::matching::path::PathMatch;
 use crate::matching::query::QueryMatch;
 use crate::matching::value::{Expressions, Value};
 use crate::precedence::HostnameRank;
 use crate::problem::{ConfigProblem, Problems};
 use crate::session::{self, Key};
-use crate::table::{Attached, Conditions, Entry, Listener, Match, Route, RouteTable, Rule};
+use crate::table::{Conditions, Entry, Listener, Match, Route, RouteTable, Rule};
 use crate::timestamp::Timestamp;
 use crate::wire;
 
@@ -49,10 +51,15 @@ pub fn compile(config: &FilterConfig) -> Result<RouteTable, Vec<ConfigProblem>> 
     for (i, listener) in config.listeners.iter().enumerate() {
         compiler.within(format_args!("listeners[{i}]"), |compiler| compiler.listener(listener));
     }
-    if compiler.problems.is_empty() { Ok(compiler.table) } else { Err(compiler.problems.into_vec()) }
+    if !compiler.problems.is_empty() {
+        return Err(compiler.problems.into_vec());
+    }
+    compiler.table.shrink();
+    Ok(compiler.table)
 }
 
-/// The faults that [`compile`] would find in one match, with paths relative to it (`path.value`, `headers[0].name`).
+/// The faults that [`compile`] would find in one match, with paths relative to it (`path.value`, `headers[0].name`):
+/// all but those that depend on the kind of its route.
 pub fn check_match(route_match: &config::RouteMatch) -> Vec<ConfigProblem> {
     let mut compiler = Compiler::default();
     compiler.conditions(route_match);
@@ -79,6 +86,7 @@ struct Compiler<'c> {
     table: RouteTable,
     problems: Problems,
     expressions: Expressions,
+    automata: AutomataBudget,
     session_key: Key,
     names: BTreeSet<&'c str>,
     /// For each Gateway and port its place in the table, and its listeners' protocol and hostnames.
@@ -116,8 +124,9 @@ impl<'c> Compiler<'c> {
         let index = self.table.listeners.len();
         self.register(listener, hostname, index);
 
+        let first = self.next_match();
         let mut seen = BTreeSet::new();
-        let mut attached = Vec::with_capacity(listener.routes.len());
+        let mut hostnames: BTreeMap<Hostname<'c>, Vec<usize>> = BTreeMap::new();
         for (i, route) in listener.routes.iter().enumerate() {
             self.within(format_args!("routes[{i}]"), |compiler| {
                 if !seen.insert((route.kind, &route.namespace, &route.name)) {
@@ -127,17 +136,20 @@ impl<'c> Compiler<'c> {
                     );
                     compiler.problems.add("name", message);
                 }
-                attached.push(compiler.route(route, hostname));
+                let index = compiler.table.routes.len();
+                for hostname in compiler.route(route, hostname) {
+                    hostnames.entry(hostname).or_default().push(index);
+                }
             });
         }
-        let hosts = if self.problems.is_empty() { self.index(&attached) } else { HostMap::default() };
-        let attached = attached.into_iter().map(|(attached, _)| attached).collect();
+        let sound = self.problems.is_empty();
+        let hosts = if sound { self.index(first, hostnames) } else { HostMap::default() };
         self.table.listeners.push(Listener {
             name: listener.name.clone(),
             protocol: listener.protocol,
             port: listener.port,
             hosts,
-            attached,
+            matches: first..self.next_match(),
         });
     }
 
@@ -186,12 +198,8 @@ impl<'c> Compiler<'c> {
         }
     }
 
-    /// The route and its rules, and the hostnames under which they apply.
-    fn route(
-        &mut self,
-        route: &'c config::Route,
-        listener: Option<Hostname<'c>>,
-    ) -> (Attached, BTreeSet<Hostname<'c>>) {
+    /// Compiles the route and its rules. Returns the hostnames under which they apply.
+    fn route(&mut self, route: &'c config::Route, listener: Option<Hostname<'c>>) -> BTreeSet<Hostname<'c>> {
         self.name("namespace", &route.namespace);
         self.name("name", &route.name);
         let created = route.creation_timestamp.as_deref().and_then(|text| {
@@ -218,12 +226,14 @@ impl<'c> Compiler<'c> {
             hostnames.extend(listener);
         }
         let index = self.table.routes.len();
-        self.table
-            .routes
-            .push(Route { id: RouteId::new(route.kind, &route.namespace, &route.name), created });
+        self.table.routes.push(Route {
+            id: RouteId::new(route.kind, &route.namespace, &route.name),
+            created,
+            hostnames: hostnames.iter().map(|hostname| hostname.text()).collect(),
+        });
         let first = self.next_match();
         for (i, rule) in route.rules.iter().enumerate() {
-            self.within(format_args!("rules[{i}]"), |compiler| compiler.rule(rule, index, i));
+            self.within(format_args!("rules[{i}]"), |compiler| compiler.rule(rule, route.kind, index, i));
         }
         let matches = first..self.next_match();
         self.pairs = self.pairs.saturating_add(matches.len().saturating_mul(hostnames.len()));
@@ -231,26 +241,27 @@ impl<'c> Compiler<'c> {
             self.problems
                 .add("hostnames", format!("more than {MAX_PAIRS} pairs of hostname and match in all"));
         }
-        let texts = hostnames.iter().map(|hostname| hostname.text()).collect();
-        (Attached { hostnames: texts, matches }, hostnames)
+        hostnames
     }
 
-    fn rule(&mut self, rule: &config::Rule, route: usize, index: usize) {
+    fn rule(&mut self, rule: &config::Rule, kind: RouteKind, route: usize, index: usize) {
         if let Some(name) = &rule.name {
             self.name("name", name);
         }
         let id = self.table.rules.len();
+        let is_grpc = kind == RouteKind::GrpcRoute;
         for (i, route_match) in rule.matches.iter().enumerate() {
             self.within(format_args!("matches[{i}]"), |compiler| {
+                compiler.kind(kind, route_match);
                 if let Some((path, conditions)) = compiler.conditions(route_match) {
-                    compiler.table.matches.push(Match { rule: id, index: i, path, conditions });
+                    let conditions = (!conditions.is_empty()).then(|| Box::new(conditions));
+                    compiler.table.matches.push(Match { rule: id, index: i, is_grpc, path, conditions });
                 }
             });
         }
         if rule.matches.is_empty() {
-            let every_path =
-                Match { rule: id, index: 0, path: PathMatch::default(), conditions: Conditions::default() };
-            self.table.matches.push(every_path);
+            let path = PathMatch::default();
+            self.table.matches.push(Match { rule: id, index: 0, is_grpc, path, conditions: None });
         }
         let backends = rule.backends.iter().enumerate().filter_map(|(i, backend)| {
             self.within(format_args!("backends[{i}]"), |compiler| compiler.backend(backend, &rule.matches))
@@ -267,6 +278,25 @@ impl<'c> Compiler<'c> {
         self.table.rules.push(Rule { route, index, invalid: rule.invalid.clone(), actions, backends });
     }
 
+    /// A match has what the API gives the matches of its kind of route, and nothing else.
+    fn kind(&mut self, kind: RouteKind, route_match: &config::RouteMatch) {
+        let others: &[(&str, bool)] = match kind {
+            RouteKind::HttpRoute => &[("grpcMethod", route_match.grpc_method.is_some())],
+            RouteKind::GrpcRoute => &[
+                ("path", route_match.path.is_some()),
+                ("method", route_match.method.is_some()),
+                ("queryParams", !route_match.query_params.is_empty()),
+            ],
+        };
+        for (field, _) in others.iter().filter(|(_, given)| *given) {
+            let own = match kind {
+                RouteKind::HttpRoute => "path, method, headers and queryParams",
+                RouteKind::GrpcRoute => "grpcMethod and headers",
+            };
+            self.problems.add(field, format!("is not for a match of {kind}s, which has {own}"));
+        }
+    }
+
     fn conditions(&mut self, route_match: &config::RouteMatch) -> Option<(PathMatch, Conditions)> {
         let path = match &route_match.path {
             Some(path) => {
@@ -279,11 +309,23 @@ impl<'c> Compiler<'c> {
             Some(name) => self.sound("method", Method::parse(name)).map(Some),
             None => Some(None),
         };
+        let grpc = match &route_match.grpc_method {
+            Some(wanted) => match GrpcMatch::compile(wanted, &mut self.expressions) {
+                Ok(compiled) => Some(Some(Box::new(compiled))),
+                Err(faults) => {
+                    self.problems.within(format_args!("grpcMethod"), |problems| {
+                        faults.into_iter().for_each(|(field, fault)| problems.add(field, fault));
+                    });
+                    None
+                }
+            },
+            None => Some(None),
+        };
         let headers = self.values("headers", &route_match.headers, header::parse_name);
         let headers = headers.into_iter().map(|(name, value)| HeaderMatch { name, value }).collect();
         let query_params = self.values("queryParams", &route_match.query_params, parameter_name);
         let query_params = query_params.into_iter().map(|(name, value)| QueryMatch { name, value }).collect();
-        Some((path?, Conditions { method: method?, headers, query_params }))
+        Some((path?, Conditions { method: method?, grpc: grpc?, headers, query_params }))
     }
 
     /// The entries that count: "If multiple entries specify equivalent header names, only the first entry … MUST be
@@ -341,30 +383,49 @@ impl<'c> Compiler<'c> {
         Some((target, backend.weight, actions))
     }
 
-    /// Sorts the matches into the index of each hostname, in order of precedence.
-    fn index(&self, attached: &[(Attached, BTreeSet<Hostname<'c>>)]) -> HostMap<PathIndex> {
-        let table = &self.table;
-        let mut hosts: FxHashMap<Hostname<'c>, PathIndex> = FxHashMap::default();
-        // Under one hostname all matches have the same rank of hostname: it does not matter which.
-        let mut sorted: Vec<_> = attached
-            .iter()
-            .flat_map(|(attached, hostnames)| attached.matches.clone().map(move |id| (id, hostnames)))
-            .filter_map(|(id, hostnames)| {
-                let found = table.match_at(id)?;
-                Some((table.precedence(HostnameRank::default(), found)?, id, &found.path, hostnames))
-            })
-            .collect();
-        sorted.sort_unstable_by(|a, b| a.0.cmp(&b.0));
-        for (_, id, path, hostnames) in sorted {
-            for hostname in hostnames {
-                hosts.entry(*hostname).or_default().push(path, id);
+    /// Puts the listener's matches, from `first` on, in order of precedence, and makes the index of each of its
+    /// hostnames.
+    fn index(&mut self, first: u32, hostnames: BTreeMap<Hostname<'c>, Vec<usize>>) -> HostMap<u32> {
+        self.sort_matches(first);
+        let mut of_routes: FxHashMap<usize, Vec<u32>> = FxHashMap::default();
+        for id in first..self.next_match() {
+            let rule = self.table.match_at(id).and_then(|found| self.table.rules.get(found.rule));
+            if let Some(rule) = rule {
+                of_routes.entry(rule.route).or_default().push(id);
             }
         }
-        let mut map = HostMap::default();
-        for (hostname, paths) in hosts {
-            map.insert(hostname, paths);
+        let mut hosts = HostMap::default();
+        let mut places: FxHashMap<Vec<usize>, u32> = FxHashMap::default();
+        for (hostname, routes) in hostnames {
+            let place = match places.get(&routes) {
+                Some(place) => *place,
+                None => {
+                    let ids = routes.iter().filter_map(|route| of_routes.get(route)).flatten();
+                    let mut ids: Vec<u32> = ids.copied().collect();
+                    ids.sort_unstable();
+                    let place = u32::try_from(self.table.indexes.len()).unwrap_or(u32::MAX);
+                    self.table.indexes.push(Index::new(&ids, &self.table.matches, &mut self.automata));
+                    places.insert(routes, place);
+                    place
+                }
+            };
+            hosts.insert(hostname, place);
         }
-        map
+        hosts
+    }
+
+    fn sort_matches(&mut self, first: u32) {
+        // Under one hostname all matches have the same rank of hostname: it does not matter which.
+        let key = |id| self.table.precedence(HostnameRank::default(), self.table.match_at(id)?);
+        // Keys are large: their places move in their stead.
+        let keys: Vec<_> = (first..self.next_match()).map(key).collect();
+        let mut sorted: Vec<usize> = (0..keys.len()).collect();
+        sorted.sort_unstable_by(|a, b| keys.get(*a).cmp(&keys.get(*b)));
+        drop(keys);
+        let start = usize::try_from(first).unwrap_or(usize::MAX).min(self.table.matches.len());
+        let mut unsorted: Vec<_> = self.table.matches.drain(start..).map(Some).collect();
+        let taken = sorted.into_iter().filter_map(|place| unsorted.get_mut(place)?.take());
+        self.table.matches.extend(taken);
     }
 
     fn next_match(&self) -> u32 {
@@ -611,6 +672,44 @@ mod tests {
                 "headers[1].value: \"(\" is not a valid regular expression: unclosed group",
                 "queryParams[0].name: is empty",
             ]
+        );
+    }
+
+    #[test]
+    fn grpc_matches() {
+        let in_grpc_route = |fields: &str| {
+            in_listener(&format!(
+                r#", "routes": [{{"kind": "GRPCRoute", "namespace": "ns", "name": "n", "rules": [{{"matches": [{{{fields}}}]}}]}}]"#
+            ))
+            .into_iter()
+            .map(|fault| fault.replacen("listeners[0].routes[0].rules[0].matches[0].", "", 1))
+            .collect::<Vec<_>>()
+        };
+        let grpc = r#""grpcMethod": {"service": "a.B", "method": "C"}"#;
+        assert_eq!(in_grpc_route(""), [""; 0]);
+        assert_eq!(in_grpc_route(&format!(r#"{grpc}, "headers": [{{"name": "a", "value": "b"}}]"#)), [""; 0]);
+        assert_eq!(
+            in_match(grpc),
+            ["grpcMethod: is not for a match of HTTPRoutes, which has path, method, headers and queryParams"]
+        );
+        assert_eq!(
+            in_grpc_route(
+                r#""path": {"value": "/"}, "method": "GET", "queryParams": [{"name": "a", "value": "b"}]"#
+            ),
+            ["path", "method", "queryParams"].map(|field| format!(
+                "{field}: is not for a match of GRPCRoutes, which has grpcMethod and headers"
+            ))
+        );
+        assert_eq!(
+            in_grpc_route(r#""grpcMethod": {"service": "a/B", "method": ""}"#),
+            [
+                "grpcMethod.service: \"a/B\" is not a service such as \"helloworld.Greeter\"",
+                "grpcMethod.method: \"\" is not a method such as \"SayHello\"",
+            ]
+        );
+        assert_eq!(
+            in_grpc_route(r#""grpcMethod": {}"#),
+            ["grpcMethod: has neither \"service\" nor \"method\""]
         );
     }
 

@@ -4,7 +4,11 @@
 //! It mirrors the Gateway API, so that a person can hold an HTTPRoute beside it: camelCase, discriminators spelled
 //! as in the API, and the route's own identity on every route. `docs/filter-config.md` describes every field.
 
-use serde::{Deserialize, Serialize};
+use std::fmt;
+use std::marker::PhantomData;
+
+use serde::de::{SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
 
 /// The only version of the filter config that this build reads and writes.
 pub const VERSION: u32 = 1;
@@ -79,7 +83,7 @@ pub struct Route {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub creation_timestamp: Option<String>,
     /// The route's hostnames, already intersected with the listener's; empty means the listener's own hostname.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, deserialize_with = "few", skip_serializing_if = "Vec::is_empty")]
     pub hostnames: Vec<String>,
     /// The rules in the order of the route: the last tie-break.
     #[serde(default)]
@@ -108,14 +112,14 @@ pub struct Rule {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
     /// The rule applies when any of these matches; empty means every path.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, deserialize_with = "few", skip_serializing_if = "Vec::is_empty")]
     pub matches: Vec<RouteMatch>,
     /// Why the rule cannot be served as written. It still takes part in the choice, and answers 500, so that its
     /// requests never fall through to a broader rule.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub invalid: Option<String>,
     /// What is done to the rule's requests and answers, in the order of the route.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, deserialize_with = "few", skip_serializing_if = "Vec::is_empty")]
     pub filters: Vec<RouteFilter>,
     /// Name of the policy of Envoy's (timeouts, retries, mirrors) that the rule's requests are sent under. One that
     /// Envoy does not know answers 500.
@@ -126,7 +130,7 @@ pub struct Rule {
     pub session_persistence: Option<SessionPersistence>,
     /// Where requests go, by weight. Without any, or with all weights 0, the rule answers 500 (a GRPCRoute's:
     /// UNAVAILABLE).
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, deserialize_with = "few", skip_serializing_if = "Vec::is_empty")]
     pub backends: Vec<Backend>,
 }
 
@@ -185,10 +189,10 @@ pub struct RouteMatch {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub path: Option<PathMatch>,
     /// All must match; of entries with the same name (in any case) only the first counts.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, deserialize_with = "few", skip_serializing_if = "Vec::is_empty")]
     pub headers: Vec<ValueMatch>,
     /// All must match; of entries with the same name only the first counts.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, deserialize_with = "few", skip_serializing_if = "Vec::is_empty")]
     pub query_params: Vec<ValueMatch>,
     /// Upper case, `GET`; absent means every method. Of HTTPRoutes alone.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -229,7 +233,7 @@ pub struct PathMatch {
 }
 
 /// How a path is compared (Gateway API `PathMatchType`).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub enum PathMatchType {
     /// The whole path, case-sensitive.
@@ -282,7 +286,7 @@ pub struct Backend {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub policy: Option<String>,
     /// What is done to the requests of this share alone, and their answers, after the rule's own filters.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, deserialize_with = "few", skip_serializing_if = "Vec::is_empty")]
     pub filters: Vec<RouteFilter>,
     /// Share of the rule's requests, relative to the sum of the rule's weights; 0 to 1,000,000.
     #[serde(default = "default_weight")]
@@ -312,12 +316,39 @@ impl FilterConfig {
     }
 }
 
+/// Reads a list that mostly has one entry. A vector that grows by itself begins with room for four, which in a large
+/// config is most of the memory that it takes.
+fn few<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Vec<T>, D::Error> {
+    struct Few<T>(PhantomData<T>);
+
+    impl<'de, T: Deserialize<'de>> Visitor<'de> for Few<T> {
+        type Value = Vec<T>;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("a sequence")
+        }
+
+        fn visit_seq<A: SeqAccess<'de>>(self, mut entries: A) -> Result<Vec<T>, A::Error> {
+            let mut list = Vec::new();
+            while let Some(entry) = entries.next_element()? {
+                if list.is_empty() {
+                    list.reserve_exact(1);
+                }
+                list.push(entry);
+            }
+            Ok(list)
+        }
+    }
+
+    deserializer.deserialize_seq(Few(PhantomData))
+}
+
 fn default_weight() -> u32 {
     1
 }
 
-impl std::fmt::Display for RouteKind {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::Display for RouteKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             RouteKind::HttpRoute => "HTTPRoute",
             RouteKind::GrpcRoute => "GRPCRoute",

@@ -4,9 +4,11 @@
 //! two to the same answer.
 
 use crate::action::cors::preflight;
-use crate::config::PathMatchType;
+use crate::config::{PathMatchType, RouteKind};
 use crate::decision::{Cause, RouteId};
-use crate::explained::{Candidate, Explanation, Served};
+use crate::explain_rule::Served;
+use crate::explained::{Candidate, Explanation};
+use crate::matching::grpc::{Call, GrpcMatch};
 use crate::matching::header;
 use crate::matching::host::{Host, Hostname};
 use crate::matching::query;
@@ -14,7 +16,7 @@ use crate::matching::value::Value;
 use crate::precedence::{Criterion, Precedence};
 use crate::request::Request;
 use crate::serve::Taken;
-use crate::table::{Attached, Listener, Match, RouteTable, Rule};
+use crate::table::{Listener, Match, Route, RouteTable, Rule};
 
 impl RouteTable {
     /// Explains what [`RouteTable::decide`] does with a request, with a clock that stands at 0.
@@ -24,6 +26,10 @@ impl RouteTable {
 
     /// Explains what [`RouteTable::decide_at`] does with a request.
     pub fn explain_at(&self, entry: &[u8], request: &Request<'_>, clock: &dyn Fn() -> u64) -> Explanation {
+        if request.is_ambiguous() {
+            let cause = Cause::AmbiguousPath;
+            return Explanation::new(Served::by_nobody(cause, cause.to_string(), request));
+        }
         let host = Host::of(request.authority);
         let listener = match self.listener(entry, &host) {
             Ok(listener) => listener,
@@ -80,12 +86,16 @@ impl RouteTable {
         request: &Request<'_>,
     ) -> (Vec<Contender<'t>>, Vec<(Contender<'t>, String)>) {
         let (mut met, mut unmet) = (Vec::new(), Vec::new());
-        for attached in &listener.attached {
-            let hostname = attached.best_hostname(host);
-            for id in attached.matches.clone() {
-                let Some(contender) = self.contender(id, hostname) else { continue };
+        for of in listener.matches.clone().filter_map(|id| self.match_at(id)) {
+            let Some(route) = self.route_of(of) else { continue };
+            let hostname = route.best_hostname(host);
+            if let Some(contender) = self.contender(of, hostname) {
                 let obstacle = match hostname {
-                    None => Some(attached.hostname_obstacle()),
+                    None => Some(route.hostname_obstacle()),
+                    Some(_) if contender.route.kind == RouteKind::GrpcRoute => {
+                        grpc_obstacle(contender.of, request)
+                            .or_else(|| header_obstacle(contender.of, request))
+                    }
                     Some(_) => obstacle(contender.of, request),
                 };
                 match obstacle {
@@ -99,8 +109,7 @@ impl RouteTable {
         (met, unmet)
     }
 
-    fn contender<'t>(&'t self, id: u32, hostname: Option<Hostname<'t>>) -> Option<Contender<'t>> {
-        let of = self.match_at(id)?;
+    fn contender<'t>(&'t self, of: &'t Match, hostname: Option<Hostname<'t>>) -> Option<Contender<'t>> {
         let rule = self.rules.get(of.rule)?;
         let route = &self.routes.get(rule.route)?.id;
         let hostname = hostname.unwrap_or(Hostname::Any);
@@ -124,7 +133,24 @@ impl std::fmt::Display for Contender<'_> {
     }
 }
 
+/// A part of what a gRPC request calls.
+#[derive(Clone, Copy)]
+enum Called {
+    Service,
+    Method,
+}
+
 impl Contender<'_> {
+    /// The service or method that the match asks for.
+    fn called(&self, part: Called) -> String {
+        let wanted = |grpc: &GrpcMatch| match part {
+            Called::Service => grpc.service.as_ref().map(|value| value.text().to_owned()),
+            Called::Method => grpc.method.as_ref().map(|value| value.text().to_owned()),
+        };
+        let wanted = self.of.grpc().and_then(wanted);
+        wanted.map_or("any".to_owned(), |text| format!("\"{text}\""))
+    }
+
     fn candidate(&self, won: bool, because: String) -> Candidate {
         let route = self.route.into();
         Candidate { route, rule: self.rule.index, match_index: self.of.index, won, because }
@@ -139,6 +165,17 @@ impl Contender<'_> {
                 format!("exact hostname {} over {}", self.hostname, other.hostname)
             }
             Criterion::Hostname => format!("longer hostname {} over {}", self.hostname, other.hostname),
+            Criterion::RouteKind => format!("{} over {} for a gRPC request", ours.kind, theirs.kind),
+            Criterion::GrpcService => {
+                let (name, other_name) = (self.called(Called::Service), other.called(Called::Service));
+                let (length, other_length) = (ours.service_length, theirs.service_length);
+                format!("longer service {name} ({length}) over {other_name} ({other_length})")
+            }
+            Criterion::GrpcMethod => {
+                let (name, other_name) = (self.called(Called::Method), other.called(Called::Method));
+                let (length, other_length) = (ours.grpc_method_length, theirs.grpc_method_length);
+                format!("longer method {name} ({length}) over {other_name} ({other_length})")
+            }
             Criterion::PathType => format!("{:?} path over {:?}", ours.path_type, theirs.path_type),
             Criterion::PathLength => {
                 let what = match ours.path_type {
@@ -153,7 +190,7 @@ impl Contender<'_> {
             Criterion::Method => {
                 format!(
                     "method {} over any method",
-                    self.of.conditions.method.map_or("", |method| method.name())
+                    self.of.conditions().method.map_or("", |method| method.name())
                 )
             }
             Criterion::Headers => format!("more headers ({} over {})", ours.headers, theirs.headers),
@@ -175,14 +212,7 @@ impl Contender<'_> {
     }
 }
 
-impl Attached {
-    pub(crate) fn hostnames(&self) -> impl Iterator<Item = Hostname<'_>> {
-        self.hostnames.iter().filter_map(|text| match text {
-            None => Some(Hostname::Any),
-            Some(text) => Hostname::parse(text).ok(),
-        })
-    }
-
+impl Route {
     fn best_hostname(&self, host: &Host) -> Option<Hostname<'_>> {
         let matching = self.hostnames().filter(|hostname| hostname.matches(host));
         matching.max_by_key(|hostname| {
@@ -205,30 +235,54 @@ fn obstacle(of: &Match, request: &Request<'_>) -> Option<String> {
     if !of.path.matches(path) {
         return Some(format!("{:?} \"{}\" does not match", of.path.kind(), of.path.value()));
     }
-    if let Some(method) = of.conditions.method
+    if let Some(method) = of.conditions().method
         && !method.matches(request.method)
     {
         return Some(format!("method is not {}", method.name()));
     }
-    let headers = of.conditions.headers.iter().find(|header| !header.matches(request)).map(|condition| {
-        let found = header::value_of(&condition.name, request);
-        difference("header", &condition.name, found.as_deref(), &condition.value)
-    });
-    headers.or_else(|| {
-        of.conditions.query_params.iter().find(|parameter| !parameter.matches(query)).map(|condition| {
+    header_obstacle(of, request).or_else(|| {
+        of.conditions().query_params.iter().find(|parameter| !parameter.matches(query)).map(|condition| {
             let found = query::first_value(&condition.name, query);
             difference("query parameter", &condition.name, found.as_deref(), &condition.value)
         })
     })
 }
 
+fn header_obstacle(of: &Match, request: &Request<'_>) -> Option<String> {
+    let condition = of.conditions().headers.iter().find(|header| !header.matches(request))?;
+    let found = header::value_of(&condition.name, request);
+    Some(difference("header", &condition.name, found.as_deref(), &condition.value))
+}
+
+/// Why a match of a GRPCRoute does not apply, its headers aside.
+fn grpc_obstacle(of: &Match, request: &Request<'_>) -> Option<String> {
+    if !request.is_grpc() {
+        return Some("not a gRPC request: its content-type does not begin with application/grpc".to_owned());
+    }
+    let wanted = of.grpc()?;
+    let (path, _) = request.path_and_query();
+    let Some(call) = Call::of(path) else {
+        let path = String::from_utf8_lossy(path);
+        return Some(format!("path {path:?} is not of the form /service/method"));
+    };
+    let parts = [("service", &wanted.service, call.service), ("method", &wanted.method, call.method)];
+    parts.into_iter().find_map(|(what, wanted, found)| {
+        let wanted = wanted.as_ref().filter(|wanted| !wanted.matches(found))?;
+        Some(format!("{what} {}", is_not(found, wanted)))
+    })
+}
+
 fn difference(what: &str, name: &str, found: Option<&[u8]>, wanted: &Value) -> String {
     let Some(found) = found else { return format!("{what} \"{name}\" is absent") };
+    format!("{what} \"{name}\" {}", is_not(found, wanted))
+}
+
+fn is_not(found: &[u8], wanted: &Value) -> String {
     let found = String::from_utf8_lossy(found);
     match wanted {
-        Value::Exact(wanted) => format!("{what} \"{name}\" is \"{found}\", not \"{wanted}\""),
+        Value::Exact(wanted) => format!("is \"{found}\", not \"{wanted}\""),
         Value::Expression(expression) => {
-            format!("{what} \"{name}\" is \"{found}\", which \"{}\" does not match", expression.source())
+            format!("is \"{found}\", which \"{}\" does not match", expression.source())
         }
     }
 }
@@ -283,6 +337,52 @@ mod tests {
         );
         let won: Vec<_> = explanation.candidates.iter().map(|candidate| candidate.won).collect();
         assert_eq!(won, [true, false, false, false]);
+    }
+
+    #[test]
+    fn grpc_candidates_have_reasons() {
+        let config = r#"{"version": 1, "listeners": [{
+            "name": "infra/web/http", "gateway": "infra/web", "port": 80, "protocol": "HTTP", "routes": [
+            {"kind": "HTTPRoute", "namespace": "n", "name": "h", "rules": [{"matches": [{"path": {"type": "Exact", "value": "/a.B/C"}}]}]},
+            {"kind": "GRPCRoute", "namespace": "n", "name": "g", "rules": [{"matches": [
+                {},
+                {"grpcMethod": {"method": "C"}},
+                {"grpcMethod": {"service": "a.B"}},
+                {"grpcMethod": {"service": "a.B", "method": "C"}},
+                {"grpcMethod": {"service": "a.B", "method": "C"}, "headers": [{"name": "v", "value": "1"}]},
+                {"grpcMethod": {"service": "x", "method": "C"}},
+                {"grpcMethod": {"type": "RegularExpression", "service": "a.*", "method": "[d-z]"}}]}]}]}]}"#;
+        let table = compile(&parse(config.as_bytes()).unwrap()).unwrap();
+        let explain = |path: &str, headers: &[(&[u8], &[u8])]| {
+            let request = Request { method: b"POST", authority: b"a", path: path.as_bytes(), headers };
+            let explanation = table.explain(b"infra/web:80", &request);
+            let candidates = explanation.candidates.iter();
+            candidates
+                .map(|one| format!("{} {} {}", one.route.name, one.match_index, one.because))
+                .collect::<Vec<_>>()
+        };
+        let lost = |to: u32| format!("lost to GRPCRoute n/g rules[0].matches[{to}]: ");
+        assert_eq!(
+            explain("/a.B/C", &[(b"content-type", b"application/grpc")]),
+            [
+                "g 3 won over GRPCRoute n/g rules[0].matches[2]: longer method \"C\" (1) over any (0)"
+                    .to_owned(),
+                format!("g 2 {}longer method \"C\" (1) over any (0)", lost(3)),
+                format!("g 1 {}longer service \"a.B\" (3) over any (0)", lost(3)),
+                format!("g 0 {}longer service \"a.B\" (3) over any (0)", lost(3)),
+                format!("h 0 {}GRPCRoute over HTTPRoute for a gRPC request", lost(3)),
+                "g 6 method is \"C\", which \"[d-z]\" does not match".to_owned(),
+                "g 4 header \"v\" is absent".to_owned(),
+                "g 5 service is \"a.B\", not \"x\"".to_owned(),
+            ]
+        );
+        assert_eq!(
+            explain("/a.B/C/", &[(b"content-type", b"application/grpc")])[..2],
+            ["g 0 the only match", "g 6 path \"/a.B/C/\" is not of the form /service/method",]
+        );
+        let plain = explain("/a.B/C", &[]);
+        assert_eq!(plain[0], "h 0 the only match");
+        assert_eq!(plain[1], "g 6 not a gRPC request: its content-type does not begin with application/grpc");
     }
 
     #[test]

@@ -5,11 +5,12 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use crate::config::PathMatchType;
-use crate::explained::{ExplainedBackend, ExplainedRoute, explain_backends};
+use crate::explain_rule::explain_backends;
+use crate::explained::{ExplainedBackend, ExplainedRoute};
 use crate::matching::host::Hostname;
 use crate::matching::value::Value;
 use crate::precedence::Precedence;
-use crate::table::{Listener, Match, RouteTable};
+use crate::table::{Listener, Match, Route, RouteTable};
 
 /// One match under one hostname.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -24,7 +25,8 @@ pub struct Listed {
     pub path_type: PathMatchType,
     /// The path, prefix or expression.
     pub path: String,
-    /// The other conditions, as a person would write them: `GET`, `header env=canary`, `query v~"[0-9]+"`.
+    /// The other conditions, as a person would write them: `GET`, `header env=canary`, `query v~"[0-9]+"`,
+    /// `grpc service=helloworld.Greeter`.
     pub conditions: Vec<String>,
     /// The route that it comes from.
     pub route: ExplainedRoute,
@@ -54,13 +56,10 @@ impl RouteTable {
 
     fn list_listener(&self, listener: &Listener) -> Vec<Listed> {
         let mut matches: Vec<(Precedence<'_>, Hostname<'_>, &Match)> = Vec::new();
-        for attached in &listener.attached {
-            for hostname in attached.hostnames() {
-                for id in attached.matches.clone() {
-                    let Some(of) = self.match_at(id) else { continue };
-                    let Some(precedence) = self.precedence(hostname.rank(), of) else { continue };
-                    matches.push((precedence, hostname, of));
-                }
+        for of in listener.matches.clone().filter_map(|id| self.match_at(id)) {
+            for hostname in self.route_of(of).into_iter().flat_map(Route::hostnames) {
+                let Some(precedence) = self.precedence(hostname.rank(), of) else { continue };
+                matches.push((precedence, hostname, of));
             }
         }
         matches.sort_unstable_by_key(|(precedence, hostname, _)| (*precedence, *hostname));
@@ -75,14 +74,16 @@ impl RouteTable {
 
     fn listed(&self, listener: &Listener, hostname: Hostname<'_>, of: &Match) -> Option<Listed> {
         let rule = self.rules.get(of.rule)?;
-        let mut conditions = Vec::new();
-        conditions.extend(of.conditions.method.map(|method| method.name().to_owned()));
-        conditions.extend(
-            of.conditions.headers.iter().map(|header| condition("header", &header.name, &header.value)),
-        );
-        conditions.extend(
-            of.conditions.query_params.iter().map(|query| condition("query", &query.name, &query.value)),
-        );
+        let (wanted, mut conditions) = (of.conditions(), Vec::new());
+        conditions.extend(wanted.method.map(|method| method.name().to_owned()));
+        if let Some(grpc) = of.grpc() {
+            conditions.extend(grpc.service.iter().map(|value| condition("grpc", "service", value)));
+            conditions.extend(grpc.method.iter().map(|value| condition("grpc", "method", value)));
+        }
+        conditions
+            .extend(wanted.headers.iter().map(|header| condition("header", &header.name, &header.value)));
+        conditions
+            .extend(wanted.query_params.iter().map(|query| condition("query", &query.name, &query.value)));
         Some(Listed {
             listener: listener.name.clone(),
             hostname: hostname.text(),
@@ -99,7 +100,10 @@ impl RouteTable {
     }
 }
 
+/// No two conditions that differ are written alike: a name that could be taken for more than a name is quoted.
 fn condition(what: &str, name: &str, value: &Value) -> String {
+    let quoted = name.contains(['=', '~', '"']).then(|| format!("{name:?}"));
+    let name = quoted.as_deref().unwrap_or(name);
     match value {
         Value::Exact(value) => format!("{what} {name}={value}"),
         Value::Expression(expression) => format!("{what} {name}~{:?}", expression.source()),
@@ -122,7 +126,10 @@ mod tests {
                                   "headers": [{"name": "Env", "value": "canary"}],
                                   "queryParams": [{"type": "RegularExpression", "name": "v", "value": "[0-9]+"}]}]}
                 ]
-            }, {"kind": "HTTPRoute", "namespace": "n", "name": "s", "rules": [{"invalid": "no"}]}]
+            }, {"kind": "HTTPRoute", "namespace": "n", "name": "s", "rules": [{"invalid": "no"}]},
+            {"kind": "GRPCRoute", "namespace": "n", "name": "g", "rules": [{"matches": [
+                {"grpcMethod": {"type": "RegularExpression", "service": "a.*"}},
+                {"grpcMethod": {"service": "helloworld.Greeter", "method": "SayHello"}}]}]}]
         }]}"#;
         let table = compile(&parse(config.as_bytes()).unwrap()).unwrap();
         let list = table.list();
@@ -132,9 +139,19 @@ mod tests {
             .collect();
         assert_eq!(
             rows,
-            ["a.example.com /y", "a.example.com /x", "b.example.com /y", "b.example.com /x", "* /"]
+            [
+                "a.example.com /y",
+                "a.example.com /x",
+                "b.example.com /y",
+                "b.example.com /x",
+                "* /",
+                "* /",
+                "* /"
+            ]
         );
         assert_eq!(list[0].conditions, ["GET", "header env=canary", "query v~\"[0-9]+\""]);
-        assert_eq!(list[4].invalid.as_deref(), Some("no"));
+        assert_eq!(list[4].conditions, ["grpc service=helloworld.Greeter", "grpc method=SayHello"]);
+        assert_eq!(list[5].conditions, ["grpc service~\"a.*\""]);
+        assert_eq!(list[6].invalid.as_deref(), Some("no"));
     }
 }

@@ -8,20 +8,27 @@
 //! 1. most characters in a matching hostname without a wildcard,
 //! 2. most characters in a matching hostname.
 //!
+//! Of matches of both kinds (for a gRPC request alone, as GRPCRoutes take no other; open in the spec) then
+//!
+//! 3. those of GRPCRoutes: they were written for such requests.
+//!
 //! Gateway API, `HTTPRouteRule.matches`, paraphrased: then, across all rules of all routes, the match that has
 //!
-//! 3. an `Exact` path, then (open in the spec; decision record 0002) a `RegularExpression`, then a `PathPrefix`,
-//! 4. most characters in its path; a trailing slash of a prefix is not counted, as it means nothing,
-//! 5. a method,
-//! 6. most headers,
-//! 7. most query parameters.
+//! 4. an `Exact` path, then (open in the spec; decision record 0002) a `RegularExpression`, then a `PathPrefix`,
+//! 5. most characters in its path; a trailing slash of a prefix is not counted, as it means nothing,
+//! 6. a method,
+//! 7. most headers,
+//! 8. most query parameters.
 //!
-//! Ties between routes: 8. the oldest by creation timestamp, 9. the first by `{namespace}/{name}`. Within a route:
-//! 10. the first rule, and 11. its first match.
+//! Gateway API, `GRPCRouteRule.matches`, paraphrased: of GRPCRoutes, in place of those, the match that has most
+//! characters in its service, then in its method, then most headers.
+//!
+//! Ties between routes: 9. the oldest by creation timestamp, 10. the first by `{namespace}/{name}`. Within a route:
+//! 11. the first rule, and 12. its first match.
 
 use std::cmp::Ordering;
 
-use crate::config::PathMatchType;
+use crate::config::{PathMatchType, RouteKind};
 use crate::timestamp::Timestamp;
 
 /// The key of one match under one hostname. The lesser one takes precedence: the winner is the first of a sorted list.
@@ -29,6 +36,12 @@ use crate::timestamp::Timestamp;
 pub struct Precedence<'a> {
     /// The matching hostname's share in the order.
     pub hostname: HostnameRank,
+    /// Kind of the route. What only the other kind's matches have is the same in all of this one's.
+    pub kind: RouteKind,
+    /// Characters of the gRPC service; 0 for every service.
+    pub service_length: usize,
+    /// Characters of the gRPC method; 0 for every method.
+    pub grpc_method_length: usize,
     /// How the path is compared.
     pub path_type: PathMatchType,
     /// Characters of the path, without the trailing slashes of a prefix.
@@ -65,6 +78,12 @@ pub enum Criterion {
     NonWildcardHostname,
     /// Characters in a matching hostname.
     Hostname,
+    /// GRPCRoute, then HTTPRoute.
+    RouteKind,
+    /// Characters in the gRPC service.
+    GrpcService,
+    /// Characters in the gRPC method.
+    GrpcMethod,
     /// Exact, then RegularExpression, then PathPrefix.
     PathType,
     /// Characters in the path.
@@ -89,22 +108,23 @@ impl Precedence<'_> {
     /// The first criterion in which the two differ, and which of them it favours (`Less`: `self`). `None` when they
     /// are the same in all, which two matches of one listener never are.
     pub fn decide(&self, other: &Self) -> Option<(Criterion, Ordering)> {
-        // Where more is better, `other` stands first.
-        [
-            (Criterion::NonWildcardHostname, other.hostname.non_wildcard.cmp(&self.hostname.non_wildcard)),
-            (Criterion::Hostname, other.hostname.any.cmp(&self.hostname.any)),
-            (Criterion::PathType, rank(self.path_type).cmp(&rank(other.path_type))),
-            (Criterion::PathLength, other.path_length.cmp(&self.path_length)),
-            (Criterion::Method, other.method.cmp(&self.method)),
-            (Criterion::Headers, other.headers.cmp(&self.headers)),
-            (Criterion::QueryParams, other.query_params.cmp(&self.query_params)),
-            (Criterion::CreationTimestamp, age(self.created).cmp(&age(other.created))),
-            (Criterion::RouteName, self.route.cmp(other.route)),
-            (Criterion::RuleOrder, self.rule.cmp(&other.rule)),
-            (Criterion::MatchOrder, self.match_index.cmp(&other.match_index)),
-        ]
-        .into_iter()
-        .find(|(_, order)| order.is_ne())
+        // One after the other, as most pairs differ early. Where more is better, `other` stands first.
+        let differ = |criterion, order: Ordering| order.is_ne().then_some((criterion, order));
+        let more = |criterion, ours: usize, theirs: usize| differ(criterion, theirs.cmp(&ours));
+        more(Criterion::NonWildcardHostname, self.hostname.non_wildcard, other.hostname.non_wildcard)
+            .or_else(|| more(Criterion::Hostname, self.hostname.any, other.hostname.any))
+            .or_else(|| differ(Criterion::RouteKind, kind_rank(self.kind).cmp(&kind_rank(other.kind))))
+            .or_else(|| more(Criterion::GrpcService, self.service_length, other.service_length))
+            .or_else(|| more(Criterion::GrpcMethod, self.grpc_method_length, other.grpc_method_length))
+            .or_else(|| differ(Criterion::PathType, rank(self.path_type).cmp(&rank(other.path_type))))
+            .or_else(|| more(Criterion::PathLength, self.path_length, other.path_length))
+            .or_else(|| differ(Criterion::Method, other.method.cmp(&self.method)))
+            .or_else(|| more(Criterion::Headers, self.headers, other.headers))
+            .or_else(|| more(Criterion::QueryParams, self.query_params, other.query_params))
+            .or_else(|| differ(Criterion::CreationTimestamp, age(self.created).cmp(&age(other.created))))
+            .or_else(|| differ(Criterion::RouteName, self.route.cmp(other.route)))
+            .or_else(|| differ(Criterion::RuleOrder, self.rule.cmp(&other.rule)))
+            .or_else(|| differ(Criterion::MatchOrder, self.match_index.cmp(&other.match_index)))
     }
 }
 
@@ -117,6 +137,13 @@ impl Ord for Precedence<'_> {
 impl PartialOrd for Precedence<'_> {
     fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
         Some(self.cmp(other))
+    }
+}
+
+fn kind_rank(kind: RouteKind) -> u8 {
+    match kind {
+        RouteKind::GrpcRoute => 0,
+        RouteKind::HttpRoute => 1,
     }
 }
 
@@ -139,6 +166,9 @@ mod tests {
 
     const PLAIN: Precedence<'_> = Precedence {
         hostname: HostnameRank { non_wildcard: 0, any: 0 },
+        kind: RouteKind::HttpRoute,
+        service_length: 0,
+        grpc_method_length: 0,
         path_type: PathMatchType::PathPrefix,
         path_length: 4,
         method: false,
@@ -159,6 +189,9 @@ mod tests {
                 Precedence { hostname: HostnameRank { non_wildcard: 1, any: 0 }, ..PLAIN },
             ),
             (Criterion::Hostname, Precedence { hostname: HostnameRank { non_wildcard: 0, any: 1 }, ..PLAIN }),
+            (Criterion::RouteKind, Precedence { kind: RouteKind::GrpcRoute, ..PLAIN }),
+            (Criterion::GrpcService, Precedence { service_length: 1, ..PLAIN }),
+            (Criterion::GrpcMethod, Precedence { grpc_method_length: 1, ..PLAIN }),
             (Criterion::PathType, Precedence { path_type: PathMatchType::RegularExpression, ..PLAIN }),
             (Criterion::PathLength, Precedence { path_length: 5, ..PLAIN }),
             (Criterion::Method, Precedence { method: true, ..PLAIN }),

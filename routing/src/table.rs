@@ -1,5 +1,6 @@
 //! The compiled config, and the rule that takes a request. Nothing is parsed and, but for a repeated header or an
-//! encoded query parameter that a rule asks for, nothing is allocated here.
+//! encoded query parameter that a rule asks for, nothing is allocated here; the automata of expressions grow with the
+//! first requests that they meet.
 
 use rustc_hash::FxHashMap;
 
@@ -7,10 +8,12 @@ use crate::action::Actions;
 use crate::backend::Backends;
 use crate::config::Protocol;
 use crate::decision::{Cause, RouteId};
+use crate::index::Index;
+use crate::matching::grpc::GrpcMatch;
 use crate::matching::header::HeaderMatch;
-use crate::matching::host::{Host, HostMap};
+use crate::matching::host::{Host, HostMap, Hostname};
 use crate::matching::method::Method;
-use crate::matching::path::{PathIndex, PathMatch};
+use crate::matching::path::PathMatch;
 use crate::matching::query::QueryMatch;
 use crate::precedence::{HostnameRank, Precedence};
 use crate::request::Request;
@@ -27,7 +30,11 @@ pub struct RouteTable {
     pub(crate) listeners: Vec<Listener>,
     pub(crate) routes: Vec<Route>,
     pub(crate) rules: Vec<Rule>,
+    /// Listener by listener, and in order of precedence, hostnames aside: of two matches that a request meets under one
+    /// hostname, the one with the lesser id takes it.
     pub(crate) matches: Vec<Match>,
+    /// Hostnames of a listener that have the same routes share one.
+    pub(crate) indexes: Vec<Index>,
     pub(crate) access_log: bool,
 }
 
@@ -44,26 +51,28 @@ pub(crate) struct Listener {
     pub(crate) name: String,
     pub(crate) protocol: Protocol,
     pub(crate) port: u16,
-    /// By the hostnames of its routes: the matches that apply to them.
-    pub(crate) hosts: HostMap<PathIndex>,
-    /// Its routes one by one, to explain a decision.
-    pub(crate) attached: Vec<Attached>,
-}
-
-/// A route as attached to a listener.
-#[derive(Debug)]
-pub(crate) struct Attached {
-    /// The hostnames under which the route applies; `None` is every host.
-    pub(crate) hostnames: Vec<Option<String>>,
-    /// Ids of the route's matches.
+    /// By the hostnames of its routes: the place of the index of the matches that apply to them.
+    pub(crate) hosts: HostMap<u32>,
+    /// Ids of its matches.
     pub(crate) matches: std::ops::Range<u32>,
 }
 
-/// A route, to name it and to break ties.
+/// A route as attached to a listener: to name it, to break ties, and to explain a decision.
 #[derive(Debug)]
 pub(crate) struct Route {
     pub(crate) id: RouteId,
     pub(crate) created: Option<Timestamp>,
+    /// The hostnames under which the route applies; `None` is every host.
+    pub(crate) hostnames: Vec<Option<String>>,
+}
+
+impl Route {
+    pub(crate) fn hostnames(&self) -> impl Iterator<Item = Hostname<'_>> {
+        self.hostnames.iter().filter_map(|text| match text {
+            None => Some(Hostname::Any),
+            Some(text) => Hostname::parse(text).ok(),
+        })
+    }
 }
 
 #[derive(Debug)]
@@ -81,19 +90,50 @@ pub(crate) struct Match {
     pub(crate) rule: usize,
     /// Its place in the rule.
     pub(crate) index: usize,
+    /// Whether it is of a GRPCRoute, and applies to gRPC requests alone. Its path is then every path.
+    pub(crate) is_grpc: bool,
     pub(crate) path: PathMatch,
-    pub(crate) conditions: Conditions,
+    /// `None` without any, as most are.
+    pub(crate) conditions: Option<Box<Conditions>>,
+}
+
+static NO_CONDITIONS: Conditions =
+    Conditions { method: None, grpc: None, headers: Vec::new(), query_params: Vec::new() };
+
+impl Match {
+    pub(crate) fn conditions(&self) -> &Conditions {
+        self.conditions.as_deref().unwrap_or(&NO_CONDITIONS)
+    }
+
+    /// The service and method that it asks for.
+    pub(crate) fn grpc(&self) -> Option<&GrpcMatch> {
+        self.conditions.as_deref()?.grpc.as_deref()
+    }
+
+    /// Whether the request meets what the match asks for besides the path and the call, which the index compares.
+    pub(crate) fn meets(&self, request: &Request<'_>, query: &[u8]) -> bool {
+        self.conditions.as_deref().is_none_or(|conditions| conditions.hold(request, query))
+    }
 }
 
 /// What a match asks for besides the path.
 #[derive(Debug, Default)]
 pub(crate) struct Conditions {
     pub(crate) method: Option<Method>,
+    /// Of a GRPCRoute alone.
+    pub(crate) grpc: Option<Box<GrpcMatch>>,
     pub(crate) headers: Vec<HeaderMatch>,
     pub(crate) query_params: Vec<QueryMatch>,
 }
 
 impl Conditions {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.method.is_none()
+            && self.grpc.is_none()
+            && self.headers.is_empty()
+            && self.query_params.is_empty()
+    }
+
     fn hold(&self, request: &Request<'_>, query: &[u8]) -> bool {
         self.method.is_none_or(|method| method.matches(request.method))
             && self.headers.iter().all(|header| header.matches(request))
@@ -102,6 +142,14 @@ impl Conditions {
 }
 
 impl RouteTable {
+    /// Gives back what was set aside for growth.
+    pub(crate) fn shrink(&mut self) {
+        self.routes.shrink_to_fit();
+        self.rules.shrink_to_fit();
+        self.matches.shrink_to_fit();
+        self.indexes.shrink_to_fit();
+    }
+
     /// Whether listener, route and rule of each request are wanted in the access log.
     pub fn access_log(&self) -> bool {
         self.access_log
@@ -134,8 +182,7 @@ impl RouteTable {
         self.listeners.get(best).ok_or(Cause::NoListener)
     }
 
-    /// The match that takes the request. Hostnames come first in the precedence, then paths, and each list of the
-    /// index is sorted by the rest: the first that holds is the one. Where no rule of the most specific hostname
+    /// The match that takes the request. Hostnames come first in the precedence; where no rule of the most specific one
     /// matches, those of the less specific ones may (decision record 0003).
     pub(crate) fn find<'t>(
         &'t self,
@@ -144,43 +191,39 @@ impl RouteTable {
         request: &Request<'_>,
     ) -> Option<&'t Match> {
         let (path, query) = request.path_and_query();
-        listener
-            .hosts
-            .matching(host)
-            .flat_map(|paths| paths.candidates(path))
-            .filter_map(|id| self.match_at(id))
-            .find(|candidate| candidate.conditions.hold(request, query) && candidate.expression_holds(path))
+        let indexes =
+            listener.hosts.matching(host).filter_map(|place| self.indexes.get(usize::try_from(*place).ok()?));
+        let mut found = indexes.filter_map(|index| index.find(&self.matches, request, path, query));
+        self.match_at(found.next()?)
     }
 
     pub(crate) fn match_at(&self, id: u32) -> Option<&Match> {
         self.matches.get(usize::try_from(id).ok()?)
     }
 
+    pub(crate) fn route_of(&self, of: &Match) -> Option<&Route> {
+        self.routes.get(self.rules.get(of.rule)?.route)
+    }
+
     /// The key of a match among those of its listener.
     pub(crate) fn precedence<'t>(&'t self, hostname: HostnameRank, of: &Match) -> Option<Precedence<'t>> {
         let rule = self.rules.get(of.rule)?;
         let route = self.routes.get(rule.route)?;
+        let (grpc, conditions) = (of.grpc(), of.conditions());
         Some(Precedence {
             hostname,
+            kind: route.id.kind,
+            service_length: grpc.map_or(0, GrpcMatch::service_length),
+            grpc_method_length: grpc.map_or(0, GrpcMatch::method_length),
             path_type: of.path.kind(),
             path_length: of.path.length(),
-            method: of.conditions.method.is_some(),
-            headers: of.conditions.headers.len(),
-            query_params: of.conditions.query_params.len(),
+            method: conditions.method.is_some(),
+            headers: conditions.headers.len(),
+            query_params: conditions.query_params.len(),
             created: route.created,
             route: route.id.key(),
             rule: rule.index,
             match_index: of.index,
         })
-    }
-}
-
-impl Match {
-    /// Exact paths and prefixes were compared by the index.
-    fn expression_holds(&self, path: &[u8]) -> bool {
-        match &self.path {
-            PathMatch::Exact(_) | PathMatch::Prefix(_) => true,
-            PathMatch::Expression(expression) => expression.matches(path),
-        }
     }
 }

@@ -6,8 +6,9 @@
 mod support;
 
 use std::cmp::Ordering;
+use std::collections::BTreeSet;
 
-use gatewasm_routing::config::{FilterConfig, PathMatchType};
+use gatewasm_routing::config::{FilterConfig, PathMatchType, RouteKind};
 use gatewasm_routing::precedence::{HostnameRank, Precedence};
 use gatewasm_routing::timestamp::Timestamp;
 use gatewasm_routing::{
@@ -17,7 +18,7 @@ use gatewasm_routing::{
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::select;
-use support::generate::{Incoming, config, config_with_filters, incoming};
+use support::generate::{Incoming, config, config_with_filters, crowded_config, incoming};
 use support::reference::{self, Answer};
 
 fn table(config: &FilterConfig) -> RouteTable {
@@ -35,7 +36,7 @@ fn answer(decision: Decision<'_>) -> Answer {
         Decision::Respond { status, matched, .. } => (Err(status), matched),
     };
     let matched = matched.map(|matched| {
-        let route = format!("{}/{}", matched.route.namespace, matched.route.name);
+        let route = matched.route.label.clone();
         (matched.listener.to_owned(), route, matched.rule, matched.match_index)
     });
     Answer { outcome, matched }
@@ -192,15 +193,19 @@ proptest! {
 
     #[test]
     fn any_text_can_be_a_value(text in ".{0,64}", name in ".{0,8}") {
-        use gatewasm_routing::config::{PathMatch, RouteMatch, ValueMatch, ValueMatchType};
+        use gatewasm_routing::config::{GrpcMethodMatch, PathMatch, RouteMatch, ValueMatch, ValueMatchType};
         for kind in [PathMatchType::Exact, PathMatchType::PathPrefix, PathMatchType::RegularExpression] {
             let value = ValueMatch { kind: ValueMatchType::RegularExpression, name: name.clone(), value: text.clone() };
             let _ = gatewasm_routing::check_match(&RouteMatch {
                 path: Some(PathMatch { kind, value: text.clone() }),
+                grpc_method: Some(GrpcMethodMatch {
+                    kind: ValueMatchType::Exact,
+                    service: Some(text.clone()),
+                    method: Some(name.clone()),
+                }),
                 headers: vec![value.clone()],
                 query_params: vec![value],
                 method: Some(text.clone()),
-                ..RouteMatch::default()
             });
         }
     }
@@ -218,6 +223,25 @@ proptest! {
     }
 }
 
+proptest! {
+    // Dozens of expressions are compiled for each.
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn a_crowd_on_one_hostname_is_told_apart(config in crowded_config(), requests in vec(incoming(), 16..32)) {
+        let table = table(&config);
+        for incoming in requests {
+            let entry = "infra/a:80";
+            let expected = incoming.with(|request| reference::decide(&config, entry, request, incoming.random));
+            prop_assert_eq!(decide(&table, entry, &incoming), expected, "{:?}", incoming);
+            incoming.with(|request| {
+                let decided = table.decide(entry.as_bytes(), request, incoming.random);
+                agree(&table.explain(entry.as_bytes(), request), decided)
+            })?;
+        }
+    }
+}
+
 /// The explanation names the same listener, route, rule and match, and its decision is the one, or one of those that
 /// the weights allow.
 fn agree(explained: &Explanation, decision: Decision<'_>) -> Result<(), TestCaseError> {
@@ -231,7 +255,7 @@ fn agree(explained: &Explanation, decision: Decision<'_>) -> Result<(), TestCase
         _ => None,
     };
     let decided = &answer(decision);
-    let route = explained.route.as_ref().map(|route| format!("{}/{}", route.namespace, route.name));
+    let route = explained.route.as_ref().map(ToString::to_string);
     let matched = decided.matched.clone();
     prop_assert_eq!(&route, &matched.as_ref().map(|(_, route, ..)| route.clone()));
     prop_assert_eq!(explained.rule, matched.as_ref().map(|(.., rule, _)| *rule));
@@ -319,10 +343,12 @@ fn precedence() -> impl Strategy<Value = Precedence<'static>> {
     let created = select(vec![None, Some("2025-01-01T00:00:00Z"), Some("2026-01-01T00:00:00Z")]);
     let created = created.prop_map(|text| text.and_then(Timestamp::parse));
     let counts = (0..2_usize, 0..2_usize, 0..2_usize, 0..2_usize, 0..2_usize);
+    let grpc = (select(vec![RouteKind::HttpRoute, RouteKind::GrpcRoute]), 0..2_usize, 0..2_usize);
     let places = (0..2_usize, 0..2_usize);
-    (counts, path_type, any::<bool>(), created, select(vec!["a/x", "a-b/x"]), places).prop_map(
+    (counts, grpc, path_type, any::<bool>(), created, select(vec!["a/x", "a-b/x"]), places).prop_map(
         |(
             (non_wildcard, any, path_length, headers, query_params),
+            (kind, service_length, grpc_method_length),
             path_type,
             method,
             created,
@@ -332,6 +358,9 @@ fn precedence() -> impl Strategy<Value = Precedence<'static>> {
             let hostname = HostnameRank { non_wildcard, any };
             Precedence {
                 hostname,
+                kind,
+                service_length,
+                grpc_method_length,
                 path_type,
                 path_length,
                 method,
@@ -344,4 +373,38 @@ fn precedence() -> impl Strategy<Value = Precedence<'static>> {
             }
         },
     )
+}
+
+proptest! {
+    /// The alphabet is small, so that many matches are shadowed and the requests meet them.
+    #[test]
+    fn what_is_shadowed_never_wins(config in config(), requests in vec(incoming(), 1..64)) {
+        let table = table(&config);
+        let shadowed: BTreeSet<_> = table
+            .shadowed()
+            .into_iter()
+            .map(|it| (it.listener, format!("{}/{}", it.of.namespace, it.of.name), it.of.rule, it.of.match_index))
+            .collect();
+        for incoming in requests {
+            let matched = decide(&table, &incoming.entry(&config), &incoming).matched;
+            prop_assert!(!matched.as_ref().is_some_and(|it| shadowed.contains(it)), "{:?} {:?}", matched, incoming);
+        }
+    }
+
+    /// A rule that stands twice in a route is found, whatever else there is.
+    #[test]
+    fn a_rule_that_stands_twice_is_shadowed(config in config(), pick in any::<prop::sample::Index>()) {
+        let mut config = config;
+        let mut routes: Vec<_> = config.listeners.iter_mut().flat_map(|listener| &mut listener.routes).collect();
+        routes.retain(|route| !route.rules.is_empty());
+        prop_assume!(!routes.is_empty());
+        let at = pick.index(routes.len());
+        let route = &mut *routes[at];
+        route.rules.push(route.rules[0].clone());
+        let (name, last) = ((route.namespace.clone(), route.name.clone()), route.rules.len() - 1);
+        let count = route.rules[0].matches.len().max(1);
+        let shadowed = table(&config).shadowed();
+        let found = shadowed.iter().filter(|it| (&it.of.namespace, &it.of.name) == (&name.0, &name.1) && it.of.rule == last);
+        prop_assert!(found.count() >= count, "{:?}", shadowed);
+    }
 }

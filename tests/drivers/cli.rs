@@ -163,6 +163,90 @@ fn check_points_at_the_field() -> Result<()> {
     Ok(())
 }
 
+/// Two teams with one host, and what is written in vain.
+const IN_VAIN: &str = r#"
+apiVersion: gateway.networking.k8s.io/v1
+kind: GatewayClass
+metadata: {name: gatewasm}
+spec: {controllerName: gatewasm.dev/controller}
+---
+apiVersion: gateway.networking.k8s.io/v1
+kind: Gateway
+metadata: {name: web, namespace: infra}
+spec:
+  gatewayClassName: gatewasm
+  listeners:
+  - {name: http, port: 80, protocol: HTTP, allowedRoutes: {namespaces: {from: All}}}
+  - {name: alt, port: 8080, protocol: HTTP, allowedRoutes: {namespaces: {from: All}}}
+---
+apiVersion: gateway.networking.k8s.io/v1
+kind: HTTPRoute
+metadata: {name: shop, namespace: team-a}
+spec:
+  parentRefs: [{name: web, namespace: infra}]
+  hostnames: [shop.example.com]
+  rules:
+  - matches: [{path: {value: /cart}}, {path: {value: /cart/}}]
+    backendRefs: [{name: cart, port: 80}]
+  - matches: [{path: {value: /api}}]
+    filters:
+    - {type: ResponseHeaderModifier, responseHeaderModifier: {remove: [server]}}
+    - {type: URLRewrite, urlRewrite: {path: {type: ReplacePrefixMatch, replacePrefixMatch: /api}}}
+    backendRefs: [{name: cart, port: 80}]
+  - matches: [{path: {value: /old}}]
+    filters: [{type: RequestRedirect, requestRedirect: {path: {type: ReplacePrefixMatch, replacePrefixMatch: /old/new}}}]
+---
+apiVersion: gateway.networking.k8s.io/v1
+kind: HTTPRoute
+metadata: {name: shop, namespace: team-b}
+spec:
+  parentRefs: [{name: web, namespace: infra}]
+  hostnames: [www.example.com, shop.example.com]
+  rules:
+  - matches: [{path: {value: /cart}}]
+    backendRefs: [{name: cart, port: 80}]
+---
+apiVersion: gateway.networking.k8s.io/v1
+kind: HTTPRoute
+metadata: {name: www, namespace: team-b}
+spec:
+  parentRefs: [{name: web, namespace: infra, sectionName: alt}]
+  hostnames: [www.example.com]
+  rules:
+  - matches: [{path: {value: /cart}}]
+    backendRefs: [{name: cart, port: 80}]
+---
+apiVersion: v1
+kind: Service
+metadata: {name: cart, namespace: team-a}
+spec: {ports: [{port: 80}]}
+---
+apiVersion: v1
+kind: Service
+metadata: {name: cart, namespace: team-b}
+spec: {ports: [{port: 80}]}
+"#;
+
+#[test]
+fn check_finds_what_is_written_in_vain() -> Result<()> {
+    let backends = ["--backend", "team-a/cart=127.0.0.1:9001", "--backend", "team-b/cart=127.0.0.1:9002"];
+    let output = gatewasm(IN_VAIN, ["check", "-f", "-"].into_iter().chain(backends))?;
+    assert_eq!(output.status.code(), Some(1), "{}", stderr(&output));
+    expect_test::expect![[r#"
+        HTTPRoute team-a/shop
+          warning  spec.rules[0].matches[1]                  Shadowed              The match never wins: rules[0].matches[0] matches the same requests and is the earlier match of the rule. Remove it, or make it another one.
+          warning  spec.rules[1].filters[1].urlRewrite.path  RewriteWithoutEffect  The prefix "/api" is replaced by itself, so no path changes. Remove the filter, or name another path.
+          warning  spec.rules[2].filters[0].requestRedirect  RedirectToItself      A request for http://shop.example.com/old is redirected to http://shop.example.com/old/new, which the same rule redirects again, without end. Redirect to what another rule takes, or let the rule match less.
+        HTTPRoute team-b/shop
+          warning  spec.hostnames[1]  OverlappingHostnames  "shop.example.com" is a hostname of HTTPRoute team-a/shop too, in another namespace. Each request goes to the more specific match, and of equal matches that of HTTPRoute team-a/shop wins. Leave the host to one namespace, or keep to different paths.
+        HTTPRoute team-b/www
+          warning  spec.rules[0]  Shadowed  The rule never takes a request: rules[0].matches[0] of HTTPRoute team-b/shop matches the same requests, and "team-b/shop" comes before "team-b/www" in the alphabet (neither route has a creationTimestamp; in a cluster the older one wins). Remove one of the two, or give them different matches.
+        5 warnings in 7 objects
+    "#]]
+    .assert_eq(&stdout(&output));
+    Ok(())
+}
+
 #[test]
 fn check_reads_a_filter_config_too() -> Result<()> {
     let config = r#"{"version": 1, "listeners": [{"name": "a/b/c", "gateway": "a/b", "port": 80, "protocol": "HTTP",

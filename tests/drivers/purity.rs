@@ -87,6 +87,7 @@ fn odd_values() -> Vec<Value> {
         "Secret",
         "Gateway",
         "HTTPRoute",
+        "GRPCRoute",
         "Exact",
         "PathPrefix",
         "Never",
@@ -120,6 +121,17 @@ fn odd_values() -> Vec<Value> {
         "RequestMirror",
         "ReplaceFullPath",
         "ReplacePrefixMatch",
+        "CORS",
+        "https://*.example.com",
+        "null",
+        "com.example.Shop",
+        "kubernetes.io/h2c",
+        "ClientIP",
+        "Cookie",
+        "Header",
+        "Permanent",
+        "set-cookie",
+        "x-envoy-session",
     ];
     let mut values: Vec<Value> = texts.into_iter().map(Value::from).collect();
     values.extend([0, 1, 80, 200, 301, 443, 65535, 65536, 1_000_000, -1].map(Value::from));
@@ -199,6 +211,7 @@ fn check(translation: &Translation) {
             );
         }
         assert!(rule.invalid.is_none() || rule.filters.is_empty(), "{rule:?} does more than answer 500");
+        assert!(rule.invalid.is_none() || rule.session_persistence.is_none(), "{rule:?} keeps sessions");
         let redirects =
             rule.filters.iter().any(|filter| matches!(filter, RouteFilter::RequestRedirect { .. }));
         assert!(!redirects || rule.backends.is_empty(), "{rule:?} redirects and forwards");
@@ -270,7 +283,7 @@ fn filters() -> impl Strategy<Value = Vec<Value>> {
         false => json!({"type": "ReplacePrefixMatch", "replacePrefixMatch": value}),
     });
     let path = prop::option::of(path);
-    let scheme = prop::option::of(prop_oneof![Just(json!("https")), text]);
+    let scheme = prop::option::of(prop_oneof![Just(json!("https")), text.clone()]);
     let status = prop::option::of(prop::sample::select(vec![200, 301, 302, 308, 999]));
     let hostname = prop::option::of(prop::sample::select(vec!["example.com", "127.0.0.1"]));
     let redirect = (scheme, status, path.clone())
@@ -278,7 +291,28 @@ fn filters() -> impl Strategy<Value = Vec<Value>> {
     let rewrite = (hostname, path).prop_map(|(hostname, path)| json!({"hostname": hostname, "path": path}));
     let of =
         |kind: &'static str, member: &'static str| move |value: Value| json!({"type": kind, member: value});
+    let texts = || prop::collection::btree_set(text.clone().prop_map(|it| it.to_string()), 0..3);
+    let origins = prop::collection::btree_set(
+        prop::sample::select(vec!["*", "https://a.example.com", "http://*:81", "https://*.b.test", "null"]),
+        0..3,
+    );
+    let methods = prop::collection::btree_set(prop::sample::select(vec!["*", "GET", "PUT", "get"]), 0..3);
+    let cors = (origins, methods, prop::option::of(0..3u32), any::<bool>(), texts()).prop_map(
+        |(origins, methods, age, credentials, headers)| {
+            let headers: Vec<String> = headers
+                .into_iter()
+                .map(|text| text.chars().filter(char::is_ascii_alphanumeric).collect::<String>() + "x")
+                .collect::<std::collections::BTreeSet<String>>()
+                .into_iter()
+                .collect();
+            json!({
+                "allowOrigins": origins, "allowMethods": methods, "maxAge": age,
+                "allowCredentials": credentials, "allowHeaders": headers, "exposeHeaders": headers,
+            })
+        },
+    );
     let filter = prop_oneof![
+        cors.prop_map(of("CORS", "cors")),
         modifier.clone().prop_map(of("RequestHeaderModifier", "requestHeaderModifier")),
         modifier.prop_map(of("ResponseHeaderModifier", "responseHeaderModifier")),
         redirect.prop_map(of("RequestRedirect", "requestRedirect")),

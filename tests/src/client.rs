@@ -72,7 +72,7 @@ impl Request {
 
     /// Sends it over TLS with the SNI `server_name`, trusting only `root` (PEM).
     pub async fn send_tls(&self, address: SocketAddr, server_name: &str, root: &str) -> Result<Answer> {
-        let connector = connector(root)?;
+        let connector = connector(root, &[])?;
         let name = ServerName::try_from(server_name.to_owned())?;
         within(async {
             let stream = TcpStream::connect(address).await?;
@@ -142,16 +142,18 @@ pub async fn raw(address: SocketAddr, bytes: &[u8]) -> Result<Vec<u8>> {
     .await
 }
 
-pub(crate) fn connector(root: &str) -> Result<TlsConnector> {
+/// TLS that trusts only `root` (PEM), and offers these protocols.
+pub(crate) fn connector(root: &str, protocols: &[&[u8]]) -> Result<TlsConnector> {
     let mut roots = rustls::RootCertStore::empty();
     for certificate in CertificateDer::pem_slice_iter(root.as_bytes()) {
         roots.add(certificate?)?;
     }
     let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let config = rustls::ClientConfig::builder_with_provider(provider)
+    let mut config = rustls::ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()?
         .with_root_certificates(roots)
         .with_no_client_auth();
+    config.alpn_protocols = protocols.iter().map(|protocol| protocol.to_vec()).collect();
     Ok(TlsConnector::from(Arc::new(config)))
 }
 

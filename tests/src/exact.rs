@@ -64,7 +64,8 @@ impl Exact<'_> {
                 None => Sent { from, answer: self.over(&mut stream).await?, _connection: Box::new(stream) },
                 Some(Tls { server_name, root }) => {
                     let name = ServerName::try_from(server_name.to_owned())?;
-                    let mut stream = connector(root)?.connect(name, stream).await.context("TLS handshake")?;
+                    let mut stream =
+                        connector(root, &[])?.connect(name, stream).await.context("TLS handshake")?;
                     Sent { from, answer: self.over(&mut stream).await?, _connection: Box::new(stream) }
                 }
             })

@@ -1,11 +1,14 @@
-//! `gatewasm check`: every problem of the manifests.
+//! `gatewasm check`: every problem of the manifests, and what works but is probably not meant.
 
 use anyhow::Result;
+use gatewasm_routing::compile;
+use gatewasm_routing::config::FilterConfig;
 
 use super::inputs::{Inputs, Read, problems_of};
 use super::output::Output;
 use super::{FINE, PROBLEMS};
-use crate::problem;
+use crate::lint::{Origin, lint};
+use crate::problem::{self, Problem};
 
 /// Arguments of `gatewasm check`.
 #[derive(Debug, clap::Args)]
@@ -20,11 +23,23 @@ pub(super) struct Args {
 
 pub(super) fn run(args: &Args) -> Result<u8> {
     let (problems, objects) = match args.inputs.read()? {
-        Read::Manifests { objects, translation } => (translation.problems, objects),
-        Read::FilterConfig { path, config } => {
-            (config.err().map(|problems| problems_of(&path, &problems)).unwrap_or_default(), 1)
+        Read::Manifests { snapshot, translation } => {
+            let config = &translation.model.filter_config;
+            let found = lint_compiled(config, "the translated filter config", Origin::Objects(&snapshot));
+            ([translation.problems, found].concat(), snapshot.len())
         }
+        Read::FilterConfig { path, config: Ok(config) } => {
+            (lint_compiled(&config, &path, Origin::File(&path)), 1)
+        }
+        Read::FilterConfig { path, config: Err(problems) } => (problems_of(&path, &problems), 1),
     };
     args.output.print(&problems, |problems| problem::print(problems, objects))?;
     Ok(if problems.is_empty() { FINE } else { PROBLEMS })
+}
+
+fn lint_compiled(config: &FilterConfig, path: &str, origin: Origin<'_>) -> Vec<Problem> {
+    match compile(config) {
+        Ok(table) => lint(config, &table, origin),
+        Err(problems) => problems_of(path, &problems),
+    }
 }

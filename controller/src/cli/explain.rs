@@ -1,21 +1,23 @@
 //! `gatewasm explain`: which listener, route, rule and backend a request gets, and why each other candidate lost.
 
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::path::PathBuf;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result};
 use gatewasm_routing::{
-    DecisionType, ExplainedCors, ExplainedEdits, ExplainedSession, ExplainedUpstream, Explanation,
+    Candidate, DecisionType, ExplainedCors, ExplainedEdits, ExplainedSession, ExplainedUpstream, Explanation,
     HeaderEdit, Request,
 };
 use hyper::header::{HeaderName, HeaderValue};
 use serde::Serialize;
 
 use super::FINE;
-use super::entry;
 use super::inputs::{Backends, Inputs};
 use super::normal_path::normalise;
 use super::output::{Output, table};
+use crate::entry;
 
 /// Arguments of `gatewasm explain`.
 #[derive(Debug, clap::Args)]
@@ -71,9 +73,10 @@ pub(super) fn run(args: &Args) -> Result<u8> {
     let headers: Vec<(&[u8], &[u8])> =
         args.headers.iter().map(|(name, value)| (name.as_str().as_bytes(), value.as_bytes())).collect();
     let host = headers.iter().find(|(name, _)| *name == b"host").map(|(_, value)| *value);
+    let authority = without_trailing_dot(host.unwrap_or(entry.authority.as_bytes()));
     let request = Request {
         method: args.method.as_bytes(),
-        authority: host.unwrap_or(entry.authority.as_bytes()),
+        authority: &authority,
         path: path.as_bytes(),
         headers: &headers,
     };
@@ -82,6 +85,18 @@ pub(super) fn run(args: &Args) -> Result<u8> {
     let path = (path != entry.path).then_some(path);
     args.output.print(&Explained { path, explanation }, text)?;
     Ok(FINE)
+}
+
+/// The host as the filter sees it: Envoy's `strip_trailing_host_dot` takes one dot off its end, also before a port.
+fn without_trailing_dot(authority: &[u8]) -> Vec<u8> {
+    let mut authority = authority.to_vec();
+    let last = authority.iter().rposition(|byte| *byte == b'.');
+    if let Some(dot) = last
+        && matches!(authority.get(dot + 1), None | Some(b':'))
+    {
+        authority.remove(dot);
+    }
+    authority
 }
 
 #[derive(Serialize)]
@@ -177,13 +192,82 @@ fn text(Explained { path, explanation }: &Explained) -> String {
     let mut text = table(&rows);
     if !explanation.candidates.is_empty() {
         let mut rows = vec![vec![String::new(), "CANDIDATE".to_owned(), "BECAUSE".to_owned()]];
-        rows.extend(explanation.candidates.iter().map(|candidate| {
+        rows.extend(alike(&explanation.candidates).into_iter().map(|(candidate, more)| {
             let place =
                 format!("{} rules[{}].matches[{}]", candidate.route, candidate.rule, candidate.match_index);
+            let place = if more == 0 { place } else { format!("{place} and {more} more") };
             vec![if candidate.won { "*" } else { " " }.to_owned(), place, candidate.because.clone()]
         }));
         text.push('\n');
         text.push_str(&table(&rows));
     }
     text
+}
+
+/// The candidates in their order; of those of one route that lost for the same reason the first, with the number of
+/// the others: a route for another host is one line, however many rules it has.
+fn alike(candidates: &[Candidate]) -> Vec<(&Candidate, usize)> {
+    let mut groups: Vec<(&Candidate, usize)> = Vec::new();
+    let mut places: HashMap<_, usize> = HashMap::new();
+    for candidate in candidates {
+        let route = (candidate.route.kind, &candidate.route.namespace, &candidate.route.name);
+        match places.entry((candidate.won, route, &candidate.because)) {
+            Entry::Occupied(place) => groups[*place.get()].1 += 1,
+            Entry::Vacant(place) => {
+                place.insert(groups.len());
+                groups.push((candidate, 0));
+            }
+        }
+    }
+    groups
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use gatewasm_routing::ExplainedRoute;
+    use gatewasm_routing::config::RouteKind;
+
+    #[test]
+    fn what_lost_alike_is_one_line() {
+        let candidate = |name: &str, rule: usize, won: bool, because: &str| Candidate {
+            route: ExplainedRoute {
+                kind: RouteKind::HttpRoute,
+                namespace: "n".to_owned(),
+                name: name.to_owned(),
+            },
+            rule,
+            match_index: 0,
+            won,
+            because: because.to_owned(),
+        };
+        let candidates = [
+            candidate("a", 0, true, "the only match"),
+            candidate("b", 0, false, "another host"),
+            candidate("a", 1, false, "another host"),
+            candidate("b", 1, false, "another path"),
+            candidate("b", 2, false, "another host"),
+        ];
+        let lines: Vec<_> = alike(&candidates)
+            .into_iter()
+            .map(|(candidate, more)| format!("{} {} {more}", candidate.route.name, candidate.rule))
+            .collect();
+        assert_eq!(lines, ["a 0 0", "b 0 1", "a 1 0", "b 1 0"]);
+    }
+
+    #[test]
+    fn one_dot_goes_from_the_end_of_a_host() {
+        for (host, seen) in [
+            ("a.test", "a.test"),
+            ("a.test.", "a.test"),
+            ("a.test..", "a.test."),
+            ("a.test.:80", "a.test:80"),
+            ("a.test:80", "a.test:80"),
+            ("[::1.2.3.4]:80", "[::1.2.3.4]:80"),
+            (".", ""),
+            ("", ""),
+        ] {
+            assert_eq!(without_trailing_dot(host.as_bytes()), seen.as_bytes(), "{host}");
+        }
+    }
 }

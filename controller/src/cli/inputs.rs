@@ -9,6 +9,7 @@ use gatewasm_routing::{ConfigProblem, RouteTable, compile, parse};
 use serde_json::Value;
 
 use crate::problem::{Place, Problem, Severity};
+use crate::snapshot::Snapshot;
 use crate::source;
 use crate::translate::{self, BackendOverride, Translation};
 
@@ -36,8 +37,8 @@ pub(super) struct Backends {
 pub(super) enum Read {
     /// Manifests, translated.
     Manifests {
-        /// Number of objects that were taken.
-        objects: usize,
+        /// The objects that were taken.
+        snapshot: Box<Snapshot>,
         /// What they mean, with the problems of reading them among its problems.
         translation: Box<Translation>,
     },
@@ -90,7 +91,7 @@ impl Inputs {
         let mut translation = translate::translate(&loaded.snapshot, &options);
         translation.problems.extend(loaded.problems);
         translation.problems.sort();
-        Ok(Read::Manifests { objects: loaded.snapshot.len(), translation: Box::new(translation) })
+        Ok(Read::Manifests { snapshot: Box::new(loaded.snapshot), translation: Box::new(translation) })
     }
 
     /// The filter config of the inputs, and its table. Problems of the manifests are printed to stderr: they do not
@@ -101,9 +102,9 @@ impl Inputs {
     /// When there is nothing to read, or the filter would refuse the config.
     pub(super) fn table(&self) -> Result<(FilterConfig, RouteTable)> {
         let config = match self.read()? {
-            Read::Manifests { objects, translation } => {
+            Read::Manifests { snapshot, translation } => {
                 if !translation.problems.is_empty() {
-                    eprint!("{}", crate::problem::print(&translation.problems, objects));
+                    eprint!("{}", crate::problem::print(&translation.problems, snapshot.len()));
                 }
                 translation.model.filter_config
             }

@@ -2,7 +2,6 @@
 //! Results go to stdout, everything else to stderr; exit 0 fine, 1 problems found, 2 could not run.
 
 mod check;
-mod entry;
 mod explain;
 mod filter;
 mod inputs;

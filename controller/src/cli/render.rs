@@ -63,7 +63,7 @@ pub(super) struct Args {
 }
 
 pub(super) fn run(args: &Args) -> Result<u8> {
-    let Read::Manifests { objects, translation } = args.inputs.read()? else {
+    let Read::Manifests { snapshot, translation } = args.inputs.read()? else {
         bail!("render takes manifests; a filter config is what it writes")
     };
     let mut problems = translation.problems;
@@ -91,7 +91,7 @@ pub(super) fn run(args: &Args) -> Result<u8> {
     let object = |name: &str| name.starts_with("configmap-") || name.starts_with("secret-");
     remove_others(&kubernetes, object, &manifests.files)?;
     problems.extend(manifests.problems);
-    report(&problems, objects, &folder, &args.mount);
+    report(&problems, snapshot.len(), &folder, &args.mount);
     Ok(if problems.is_empty() { FINE } else { PROBLEMS })
 }
 

@@ -40,88 +40,56 @@ fn translate_method(
     field: &str,
     faults: &mut Vec<Fault>,
 ) -> Option<config::GrpcMethodMatch> {
-    let GrpcMethodMatch { kind, service, method } = method;
     let given = |value: &Option<String>| value.clone().filter(|value| !value.is_empty());
-    let (service, method) = (given(service), given(method));
-    if service.is_none() && method.is_none() {
+    let (service, name) = (given(&method.service), given(&method.method));
+    if service.is_none() && name.is_none() {
         return None;
     }
-    let like = |prefix: fn(&str) -> String| config::GrpcMethodMatch {
-        kind: ValueMatchType::RegularExpression,
-        service: service.as_deref().map(prefix),
-        method: method.as_deref().map(prefix),
-    };
-    Some(match kind {
-        api::ValueMatchType::Exact => {
-            let before = faults.len();
-            if let Some(service) = service.as_deref().filter(|value| !is_service(value)) {
-                let message = format!(
-                    "{service:?} is not the name of a service such as \"package.Service\"; use letters, digits, \
-                     \"_\" and \".\", or type RegularExpression."
-                );
-                faults.push(Fault::new(format!("{field}.service"), "UnsupportedValue", message));
-            }
-            if let Some(method) = method.as_deref().filter(|value| !is_identifier(value)) {
-                let message = format!(
-                    "{method:?} is not the name of a method; use letters, digits and \"_\", or type \
-                     RegularExpression."
-                );
-                faults.push(Fault::new(format!("{field}.method"), "UnsupportedValue", message));
-            }
-            if faults.len() > before {
-                like(regex::escape)
-            } else {
-                config::GrpcMethodMatch { kind: ValueMatchType::Exact, service, method }
-            }
-        }
-        api::ValueMatchType::RegularExpression => {
-            config::GrpcMethodMatch { kind: ValueMatchType::RegularExpression, service, method }
-        }
+    let matched = |kind| config::GrpcMethodMatch { kind, service, method: name };
+    Some(match &method.kind {
+        api::ValueMatchType::Exact => matched(ValueMatchType::Exact),
+        api::ValueMatchType::RegularExpression => matched(ValueMatchType::RegularExpression),
         api::ValueMatchType::Other(other) => {
             let message = unknown_type(other, api::ValueMatchType::KNOWN);
             faults.push(Fault::new(format!("{field}.type"), "UnsupportedValue", message));
             // What the values mean is not known; whatever it is, it likely begins with them.
-            like(beginning_with)
+            expressions(matched(ValueMatchType::Exact), beginning_with)
         }
     })
 }
 
-/// Expressions in place of those that do not compile: the literal text that each begins with, then anything.
+/// The narrowest expressions that surely match what a method match was meant for that is not sound.
 fn stand_in(method: config::GrpcMethodMatch) -> config::GrpcMethodMatch {
-    let kind = method.kind;
-    let part = |value: String, alone: fn(Option<String>) -> config::GrpcMethodMatch| {
-        let only = config::GrpcMethodMatch { kind, ..alone(Some(value.clone())) };
-        if compiles(config::RouteMatch { grpc_method: Some(only), ..Default::default() }) {
-            value
-        } else {
-            beginning_with(&literal_prefix(&value))
-        }
-    };
-    let of_service = |service| config::GrpcMethodMatch { service, ..Default::default() };
-    let of_method = |method| config::GrpcMethodMatch { method, ..Default::default() };
-    let service = method.service.map(|value| part(value, of_service));
-    let method = method.method.map(|value| part(value, of_method));
-    // Without any hint, the widest condition would take every other route's requests as well.
-    if [&service, &method].into_iter().flatten().all(|value| value == EVERYTHING) {
-        return config::GrpcMethodMatch { kind, service: Some(NOTHING.to_owned()), method: None };
+    if method.kind == ValueMatchType::Exact {
+        return expressions(method, regex::escape);
     }
-    config::GrpcMethodMatch { kind, service, method }
+    let stand_in = expressions(method, |expression| {
+        let (kind, service) = (ValueMatchType::RegularExpression, Some(expression.to_owned()));
+        let alone = config::GrpcMethodMatch { kind, service, method: None };
+        if compiles(config::RouteMatch { grpc_method: Some(alone), ..Default::default() }) {
+            expression.to_owned()
+        } else {
+            beginning_with(&literal_prefix(expression))
+        }
+    });
+    // Without any hint, the widest condition would take every other route's requests as well.
+    if [&stand_in.service, &stand_in.method].into_iter().flatten().all(|value| value == EVERYTHING) {
+        return config::GrpcMethodMatch { service: Some(NOTHING.to_owned()), method: None, ..stand_in };
+    }
+    stand_in
+}
+
+/// Expressions that are made of each value.
+fn expressions(method: config::GrpcMethodMatch, of: impl Fn(&str) -> String) -> config::GrpcMethodMatch {
+    config::GrpcMethodMatch {
+        kind: ValueMatchType::RegularExpression,
+        service: method.service.as_deref().map(&of),
+        method: method.method.as_deref().map(&of),
+    }
 }
 
 fn beginning_with(text: &str) -> String {
     format!("{}{EVERYTHING}", regex::escape(text))
-}
-
-/// The API's pattern of a service, `(?i)\.?[a-z_][a-z_0-9]*(\.[a-z_][a-z_0-9]*)*`.
-fn is_service(value: &str) -> bool {
-    value.strip_prefix('.').unwrap_or(value).split('.').all(is_identifier)
-}
-
-/// The API's pattern of a method, `[A-Za-z_][A-Za-z_0-9]*`.
-fn is_identifier(value: &str) -> bool {
-    !value.starts_with(|letter: char| letter.is_ascii_digit())
-        && !value.is_empty()
-        && value.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
 }
 
 #[cfg(test)]

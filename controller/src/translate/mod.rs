@@ -8,7 +8,6 @@ mod attach;
 mod backend;
 mod backend_flag;
 mod certificate;
-mod cors;
 mod gateway;
 mod gateway_class;
 mod grpc_match;

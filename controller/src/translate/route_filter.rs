@@ -5,18 +5,20 @@
 use gatewasm_routing::check_filters;
 use gatewasm_routing::config::{self, HeaderModifier, PathModifier, RouteFilter, RouteKind};
 
-use super::cors;
 use super::route_match::unknown_type;
 use crate::api::{
-    GRPC_FILTER_TYPES, HttpHeader, HttpHeaderFilter, HttpPathModifier, HttpPathModifierType,
-    HttpRequestRedirectFilter, HttpRouteFilter, HttpRouteFilterType, HttpRouteMatch, HttpUrlRewriteFilter,
-    PathMatchType,
+    GRPC_FILTER_TYPES, HeaderName, HttpCorsFilter, HttpHeader, HttpHeaderFilter, HttpPathModifier,
+    HttpPathModifierType, HttpRequestRedirectFilter, HttpRouteFilter, HttpRouteFilterType, HttpRouteMatch,
+    HttpUrlRewriteFilter, PathMatchType,
 };
 use crate::fault::{Fault, sentence};
 
 /// What filters need of the matches is checked here, more strictly than by the filter config, and before any of them
 /// gets a stand-in.
 const NO_MATCHES: &[config::RouteMatch] = &[];
+
+/// Seconds that a preflight's answer is kept where a CORS filter does not say (`HTTPCORSFilter.maxAge`).
+const DEFAULT_MAX_AGE: u32 = 5;
 
 /// Where a list of filters stands.
 #[derive(Clone, Copy)]
@@ -118,8 +120,8 @@ fn route_filter(filter: &HttpRouteFilter, scope: Scope<'_>, field: &str) -> Resu
             refuse(field.to_owned(), message.to_owned())
         }
         HttpRouteFilterType::Cors => {
-            let cors = filter.cors.clone().unwrap_or_default();
-            Ok(RouteFilter::Cors { cors: cors::translate(&cors, &format!("{field}.cors"))? })
+            let cors = cors(&filter.cors.clone().unwrap_or_default());
+            Ok(RouteFilter::Cors { cors })
         }
         HttpRouteFilterType::Other(other) => {
             let known = match scope.kind {
@@ -146,6 +148,18 @@ fn header_modifier(modifier: &HttpHeaderFilter) -> HeaderModifier {
         set: headers(&modifier.set),
         add: headers(&modifier.add),
         remove: modifier.remove.clone(),
+    }
+}
+
+fn cors(cors: &HttpCorsFilter) -> config::Cors {
+    let names = |list: &[HeaderName]| list.iter().map(ToString::to_string).collect();
+    config::Cors {
+        allow_origins: cors.allow_origins.clone(),
+        allow_credentials: cors.allow_credentials == Some(true),
+        allow_methods: cors.allow_methods.clone(),
+        allow_headers: names(&cors.allow_headers),
+        expose_headers: names(&cors.expose_headers),
+        max_age: cors.max_age.unwrap_or(DEFAULT_MAX_AGE),
     }
 }
 

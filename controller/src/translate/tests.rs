@@ -93,3 +93,16 @@ fn the_model_carries_addresses_listeners_and_the_access_log() {
     assert!(translation.model.filter_config.access_log);
     assert!(!run(&Options::default()).model.filter_config.access_log);
 }
+
+#[test]
+fn the_key_of_sessions_is_there_where_there_are_sessions() {
+    let options = Options { session_key: Some("key".to_owned()), ..Options::default() };
+    assert_eq!(run(&options).model.filter_config.session_key, None);
+    let sessions =
+        MANIFESTS.replace("rules: [{backendRefs:", "rules: [{sessionPersistence: {}, backendRefs:");
+    let input = Input { path: "in.yaml".to_owned(), text: Ok(sessions) };
+    let snapshot = Source::default().update(&[input]).snapshot;
+    let key = |options: &Options| translate(&snapshot, options).model.filter_config.session_key;
+    assert_eq!(key(&options).as_deref(), Some("key"));
+    assert_eq!(key(&Options::default()), None);
+}

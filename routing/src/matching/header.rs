@@ -6,6 +6,9 @@ use super::value::Value;
 use crate::request::Request;
 use crate::wire;
 
+/// The header that is the authority, which is where Envoy keeps it.
+pub(crate) const HOST: &str = "host";
+
 /// The compiled form of one entry of `headers`.
 #[derive(Clone, Debug)]
 pub(crate) struct HeaderMatch {
@@ -46,10 +49,9 @@ pub(crate) fn is_token(byte: u8) -> bool {
 /// The value of a header, if the request has it.
 ///
 /// A repeated one counts as its values joined by commas: "Implementations SHOULD … follow RFC 7230 3.2.2" (Gateway API
-/// `HTTPHeaderMatch`, today RFC 9110, 5.3). Only that case allocates. `host` is the authority, which is where
-/// Envoy keeps it.
+/// `HTTPHeaderMatch`, today RFC 9110, 5.3). Only that case allocates.
 pub(crate) fn value_of<'r>(name: &str, request: &Request<'r>) -> Option<Cow<'r, [u8]>> {
-    if name == "host" {
+    if name == HOST {
         return Some(Cow::Borrowed(request.authority));
     }
     let mut values =

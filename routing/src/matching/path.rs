@@ -1,6 +1,4 @@
-//! The path of a match, and the index by which a host's matches are found from a path.
-
-use rustc_hash::FxHashMap;
+//! The path of a match.
 
 use super::value::{Expression, Expressions};
 use crate::config::{self, PathMatchType};
@@ -29,8 +27,8 @@ impl PathMatch {
         }
     }
 
-    /// Whether it matches `path`, which has no query string. The index ([`PathIndex`]) asks the same question of many
-    /// at once.
+    /// Whether it matches `path`, which has no query string. The index ([`crate::index`]) asks the same question of
+    /// many at once.
     pub(crate) fn matches(&self, path: &[u8]) -> bool {
         match self {
             Self::Exact(value) => path == value.as_bytes(),
@@ -79,6 +77,13 @@ fn ends_element(prefix: &str, rest: &[u8]) -> bool {
 
 /// What the CRD forbids for `Exact` and `PathPrefix`.
 pub(crate) fn check(value: &str) -> Result<(), String> {
+    // Nearly every path is of these alone, which makes nothing below true.
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
+    if let Some(elements) = value.strip_prefix('/')
+        && elements.split('/').all(|element| !element.is_empty() && element.bytes().all(plain))
+    {
+        return Ok(());
+    }
     let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"/-._~!$&'()*+,;=:@%".contains(&byte);
     let lower = value.to_ascii_lowercase();
     let fault = if !value.starts_with('/') {
@@ -101,46 +106,6 @@ fn starts_with_two_digits(text: &str) -> bool {
     matches!(text.as_bytes(), [high, low, ..] if high.is_ascii_hexdigit() && low.is_ascii_hexdigit())
 }
 
-/// Matches by path, each list in order of precedence: finds the candidates for a path with one look-up for exact
-/// paths and one for each length of prefix, however many there are. As in [`super::host::HostMap`], keys come from
-/// the config alone.
-#[derive(Debug, Default)]
-pub(crate) struct PathIndex {
-    exact: FxHashMap<Box<[u8]>, Vec<u32>>,
-    expressions: Vec<u32>,
-    prefixes: FxHashMap<Box<[u8]>, Vec<u32>>,
-    /// The lengths of the keys of `prefixes`, longest first. A path of many elements costs no more than there are.
-    lengths: Vec<usize>,
-}
-
-impl PathIndex {
-    /// Adds a match; matches are added in order of precedence.
-    pub(crate) fn push(&mut self, path: &PathMatch, id: u32) {
-        match path {
-            PathMatch::Exact(value) => self.exact.entry(value.as_bytes().into()).or_default().push(id),
-            PathMatch::Expression(_) => self.expressions.push(id),
-            PathMatch::Prefix(prefix) => {
-                self.prefixes.entry(prefix.as_bytes().into()).or_default().push(id);
-                if let Err(place) = self.lengths.binary_search_by(|length| prefix.len().cmp(length)) {
-                    self.lengths.insert(place, prefix.len());
-                }
-            }
-        }
-    }
-
-    /// Matches whose path may match, in order of precedence: exact paths, expressions, prefixes from the longest on.
-    /// Expressions are not tried here: their own [`PathMatch::matches`] decides.
-    pub(crate) fn candidates<'a>(&'a self, path: &'a [u8]) -> impl Iterator<Item = u32> + 'a {
-        let prefixes = self.lengths.iter().filter_map(move |length| {
-            let (prefix, rest) = path.split_at_checked(*length)?;
-            let whole = prefix.is_empty() || rest.first().is_none_or(|next| *next == b'/');
-            if whole { self.prefixes.get(prefix) } else { None }
-        });
-        let exact = if self.exact.is_empty() { None } else { self.exact.get(path) };
-        exact.into_iter().flatten().chain(&self.expressions).chain(prefixes.flatten()).copied()
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -149,14 +114,8 @@ mod tests {
         PathMatch::compile(&config::PathMatch { kind, value: value.to_owned() }, &mut Expressions::default())
     }
 
-    /// By the match itself and by the index, which must agree.
     fn matches(kind: PathMatchType, value: &str, path: &str) -> bool {
-        let compiled = compile(kind, value).unwrap();
-        let mut index = PathIndex::default();
-        index.push(&compiled, 7);
-        let found = index.candidates(path.as_bytes()).next().is_some() && compiled.matches(path.as_bytes());
-        assert_eq!(found, compiled.matches(path.as_bytes()), "{value} {path}");
-        found
+        compile(kind, value).unwrap().matches(path.as_bytes())
     }
 
     #[test]
@@ -197,29 +156,6 @@ mod tests {
         assert!(expression("/a|/ab", "/ab"));
         assert!(expression("/v[0-9]+/.*", "/v10/x"));
         assert!(!expression("/v1", "/v1/x"));
-    }
-
-    #[test]
-    fn candidates_come_in_order_of_precedence() {
-        let mut index = PathIndex::default();
-        for (id, (kind, value)) in [
-            (PathMatchType::Exact, "/a/b"),
-            (PathMatchType::RegularExpression, ".*"),
-            (PathMatchType::PathPrefix, "/a/b"),
-            (PathMatchType::PathPrefix, "/a/c"),
-            (PathMatchType::PathPrefix, "/a"),
-            (PathMatchType::PathPrefix, "/"),
-        ]
-        .into_iter()
-        .enumerate()
-        {
-            index.push(&compile(kind, value).unwrap(), id.try_into().unwrap());
-        }
-        let found = |path: &str| index.candidates(path.as_bytes()).collect::<Vec<_>>();
-        assert_eq!(found("/a/b"), [0, 1, 2, 4, 5]);
-        assert_eq!(found("/a/b/c"), [1, 2, 4, 5]);
-        assert_eq!(found("/a/cd"), [1, 4, 5]);
-        assert_eq!(found("/"), [1, 5]);
     }
 
     #[test]

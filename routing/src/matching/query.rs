@@ -22,15 +22,19 @@ impl QueryMatch {
 /// The value of the first parameter called `name`: "it is recommended to match the first" (Gateway API
 /// `HTTPQueryParamMatch.name`). A parameter without `=` has an empty value. Only an encoded value allocates.
 pub(crate) fn first_value<'q>(name: &str, query: &'q [u8]) -> Option<Cow<'q, [u8]>> {
-    query.split(|byte| *byte == b'&').find_map(|parameter| {
+    let mut named = parameters(query).filter(|(encoded_name, _)| decoded(encoded_name).eq(name.bytes()));
+    named.next().map(|(_, value)| decode(value))
+}
+
+/// Names and values as they stand in the query.
+pub(crate) fn parameters(query: &[u8]) -> impl Iterator<Item = (&[u8], &[u8])> {
+    query.split(|byte| *byte == b'&').filter_map(|parameter| {
         let mut parts = parameter.splitn(2, |byte| *byte == b'=');
-        let encoded_name = parts.next()?;
-        let value = parts.next().unwrap_or_default();
-        decoded(encoded_name).eq(name.bytes()).then(|| decode(value))
+        Some((parts.next()?, parts.next().unwrap_or_default()))
     })
 }
 
-fn decode(text: &[u8]) -> Cow<'_, [u8]> {
+pub(crate) fn decode(text: &[u8]) -> Cow<'_, [u8]> {
     if text.iter().any(|byte| matches!(byte, b'%' | b'+')) {
         Cow::Owned(decoded(text).collect())
     } else {

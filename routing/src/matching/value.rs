@@ -4,8 +4,10 @@ use std::convert::Infallible;
 use std::sync::Arc;
 
 use regex::bytes::{Regex, RegexBuilder};
+use regex_syntax::ParserBuilder;
 use regex_syntax::ast::parse::Parser;
 use regex_syntax::ast::{Ast, Flag, Visitor, visit};
+use regex_syntax::hir::Hir;
 use rustc_hash::FxHashMap;
 
 /// Longest expression that is accepted; the API allows 4096 characters for a header's value, its longest.
@@ -29,42 +31,64 @@ impl Value {
             Value::Expression(expression) => expression.matches(bytes),
         }
     }
+
+    /// Characters for the precedence; of an expression as it is written.
+    pub(crate) fn length(&self) -> usize {
+        self.text().chars().count()
+    }
+
+    /// The value, where there is one alone.
+    pub(crate) fn exact(&self) -> Option<&str> {
+        match self {
+            Value::Exact(value) => Some(value),
+            Value::Expression(_) => None,
+        }
+    }
+
+    /// As it stands in the config.
+    pub(crate) fn text(&self) -> &str {
+        match self {
+            Value::Exact(value) => value,
+            Value::Expression(expression) => expression.source(),
+        }
+    }
 }
 
 /// A regular expression that must match the whole of a value.
 #[derive(Clone, Debug)]
-pub(crate) struct Expression {
+pub(crate) struct Expression(Arc<Compiled>);
+
+#[derive(Debug)]
+struct Compiled {
     source: Box<str>,
-    compiled: Arc<Regex>,
+    regex: Regex,
 }
 
 impl Expression {
     pub(crate) fn matches(&self, bytes: &[u8]) -> bool {
-        self.compiled.is_match(bytes)
+        self.0.regex.is_match(bytes)
     }
 
     pub(crate) fn source(&self) -> &str {
-        &self.source
+        &self.0.source
     }
 }
 
 /// Compiles expressions, each text once: routes repeat them, and a compiled one is large.
 #[derive(Default)]
-pub(crate) struct Expressions(FxHashMap<Box<str>, Result<Arc<Regex>, String>>);
+pub(crate) struct Expressions(FxHashMap<Box<str>, Result<Expression, String>>);
 
 impl Expressions {
     /// # Errors
     /// Why `source` is not a usable expression, as a sentence that quotes it.
     pub(crate) fn compile(&mut self, source: &str) -> Result<Expression, String> {
-        let compiled = match self.0.get(source) {
-            Some(known) => known.clone(),
-            None => {
-                let compiled = compile(source).map(Arc::new);
-                self.0.insert(source.into(), compiled.clone());
-                compiled
-            }
-        };
-        Ok(Expression { source: source.into(), compiled: compiled? })
+        if let Some(known) = self.0.get(source) {
+            return known.clone();
+        }
+        let compiled =
+            compile(source).map(|regex| Expression(Arc::new(Compiled { source: source.into(), regex })));
+        self.0.insert(source.into(), compiled.clone());
+        compiled
     }
 }
 
@@ -80,7 +104,8 @@ fn compile(source: &str) -> Result<Regex, String> {
     if asks_for_unicode(source) {
         return Err(format!("\"{source}\" is not a valid regular expression: (?u) is not supported"));
     }
-    build(source).and_then(|_| build(&format!("^(?:{source})$"))).map_err(|error| match error {
+    let by_itself = parser().parse(source).map_err(|error| regex::Error::Syntax(error.to_string()));
+    by_itself.and_then(|_| build(&format!("^(?:{source})$"))).map_err(|error| match error {
         regex::Error::CompiledTooBig(limit) => {
             format!("\"{source}\" is too large a regular expression: it needs more than {limit} bytes when compiled")
         }
@@ -121,6 +146,16 @@ fn asks_for_unicode(source: &str) -> bool {
     match visit(&ast, Flags(false)) {
         Ok(found) => found,
     }
+}
+
+/// The structure of an expression that compiles.
+pub(crate) fn parse(source: &str) -> Option<Hir> {
+    parser().parse(source).ok()
+}
+
+/// As [`build`] reads it.
+fn parser() -> regex_syntax::Parser {
+    ParserBuilder::new().unicode(false).utf8(false).build()
 }
 
 /// Without Unicode a `.` matches any byte, so that a value which is no UTF-8 is an ordinary value, and `\w` is ASCII
@@ -183,7 +218,7 @@ mod tests {
     fn equal_expressions_share_one_program() {
         let mut expressions = Expressions::default();
         let (first, second) = (expressions.compile("a+").unwrap(), expressions.compile("a+").unwrap());
-        assert!(Arc::ptr_eq(&first.compiled, &second.compiled));
+        assert!(Arc::ptr_eq(&first.0, &second.0));
     }
 
     #[test]

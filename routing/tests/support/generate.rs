@@ -35,6 +35,86 @@ fn listeners(gateway: &'static str, port: u16, protocol: Protocol) -> impl Strat
     })
 }
 
+/// Configs of so many matches on one hostname that the index has to tell them apart by more than their paths.
+pub(crate) fn crowded_config() -> impl Strategy<Value = FilterConfig> {
+    let route = |kind, route_match: BoxedStrategy<RouteMatch>| {
+        let rule = (vec(route_match, 1..4), backend()).prop_map(|(matches, backend)| Rule {
+            matches,
+            backends: vec![backend],
+            ..Rule::default()
+        });
+        let hostnames = select(vec![vec![], vec![], vec!["*.x"], vec!["a.x", "c.x"]]);
+        (vec(rule, 0..24), hostnames).prop_map(move |(rules, hostnames)| Route {
+            kind,
+            namespace: "n".to_owned(),
+            name: String::new(),
+            creation_timestamp: None,
+            hostnames: hostnames.into_iter().map(str::to_owned).collect(),
+            rules,
+        })
+    };
+    let http = route(RouteKind::HttpRoute, crowded_match().boxed());
+    let grpc = route(RouteKind::GrpcRoute, crowded_grpc_match().boxed());
+    (vec(http, 0..3), vec(grpc, 0..3)).prop_map(|(http, grpc)| {
+        let named = |(i, route): (usize, Route)| Route { name: format!("r{i}"), ..route };
+        let listener = Listener {
+            name: "infra/a/http".to_owned(),
+            gateway: "infra/a".to_owned(),
+            port: 80,
+            protocol: Protocol::Http,
+            hostname: None,
+            routes: http.into_iter().chain(grpc).enumerate().map(named).collect(),
+        };
+        FilterConfig { listeners: vec![listener], ..FilterConfig::default() }
+    })
+}
+
+/// A few paths, each with many headers and query parameters, or many expressions.
+fn crowded_match() -> impl Strategy<Value = RouteMatch> {
+    let literals =
+        [(PathMatchType::PathPrefix, "/"), (PathMatchType::PathPrefix, "/a"), (PathMatchType::Exact, "/a")];
+    let literal =
+        select(literals.to_vec()).prop_map(|(kind, value)| PathMatch { kind, value: value.to_owned() });
+    let expression =
+        expression().prop_map(|value| PathMatch { kind: PathMatchType::RegularExpression, value });
+    let header = value_match(select(vec!["h", "g", "i", "host"]));
+    let query = value_match(select(vec!["p", "q", "P"]));
+    let method = option::weighted(0.2, Just("GET".to_owned()));
+    (prop_oneof![literal, expression], method, vec(header, 0..3), vec(query, 0..2)).prop_map(
+        |(path, method, headers, query_params)| RouteMatch {
+            path: Some(path),
+            method,
+            headers,
+            query_params,
+            ..RouteMatch::default()
+        },
+    )
+}
+
+fn crowded_grpc_match() -> impl Strategy<Value = RouteMatch> {
+    let header = value_match(select(vec!["h", "g", "i"]));
+    let part = || option::of(select(vec!["a", "a.b", "b", "a|b", "[^b]+", "(?i)A", ".*b", "..?"]));
+    let expressions = (part(), part()).prop_map(|(service, method)| GrpcMethodMatch {
+        kind: ValueMatchType::RegularExpression,
+        service: service.map(str::to_owned),
+        method: method.map(str::to_owned),
+    });
+    let grpc = prop_oneof![1 => exact_call(), 2 => expressions]
+        .prop_filter("either is given", |grpc| grpc.service.is_some() || grpc.method.is_some());
+    (option::weighted(0.9, grpc), vec(header, 0..3)).prop_map(|(grpc_method, headers)| RouteMatch {
+        grpc_method,
+        headers,
+        ..RouteMatch::default()
+    })
+}
+
+/// Some dozens, with and without a literal that they begin with.
+fn expression() -> impl Strategy<Value = String> {
+    let head = select(vec!["/a", "/a/", "/ab", "/[^/]+", "/(?i)A", ".*", "/.", ""]);
+    let tail = select(vec!["", "/b", "/.*", ".*", "(/[^/]+)*", "|/b", "b?"]);
+    (head, tail).prop_map(|(head, tail)| format!("{head}{tail}"))
+}
+
 /// Whether a route's hostname may stand in a listener with that one.
 fn within(inner: &str, listener: Option<&str>) -> bool {
     listener.is_none_or(|listener| match listener.strip_prefix('*') {
@@ -45,32 +125,41 @@ fn within(inner: &str, listener: Option<&str>) -> bool {
 
 fn routes() -> impl Strategy<Value = Vec<Route>> {
     let names = vec![("a", "m"), ("a", "n"), ("a-b", "m"), ("b", "a")];
-    (subsequence(names, 0..=4).prop_shuffle(), vec(route(), 4)).prop_map(|(names, routes)| {
+    let grpc = (subsequence(names.clone(), 0..=2), vec(route(RouteKind::GrpcRoute), 2));
+    let http = (subsequence(names, 0..=4).prop_shuffle(), vec(route(RouteKind::HttpRoute), 4));
+    (http, grpc).prop_map(|((names, routes), (grpc_names, grpc_routes))| {
         let named = |((namespace, name), route): ((&str, &str), Route)| Route {
             namespace: namespace.to_owned(),
             name: name.to_owned(),
             ..route
         };
-        names.into_iter().zip(routes).map(named).collect()
+        let grpc = grpc_names.into_iter().zip(grpc_routes).map(named);
+        names.into_iter().zip(routes).map(named).chain(grpc).collect()
     })
 }
 
-fn route() -> impl Strategy<Value = Route> {
+fn route(kind: RouteKind) -> impl Strategy<Value = Route> {
     let created = select(vec![None, Some("2025-01-01T00:00:00Z"), Some("2026-01-01T00:00:00Z")]);
     let hostnames = select(vec!["*.x", "*.b.x", "a.x", "a.b.x", "c.x", "x"]);
-    (created, btree_set(hostnames, 0..3), vec(rule(), 0..4)).prop_map(|(created, hostnames, rules)| Route {
-        kind: RouteKind::HttpRoute,
-        namespace: String::new(),
-        name: String::new(),
-        creation_timestamp: created.map(str::to_owned),
-        hostnames: hostnames.into_iter().map(str::to_owned).collect(),
-        rules,
-    })
+    (created, btree_set(hostnames, 0..3), vec(rule(kind), 0..4)).prop_map(
+        move |(created, hostnames, rules)| Route {
+            kind,
+            namespace: String::new(),
+            name: String::new(),
+            creation_timestamp: created.map(str::to_owned),
+            hostnames: hostnames.into_iter().map(str::to_owned).collect(),
+            rules,
+        },
+    )
 }
 
-fn rule() -> impl Strategy<Value = Rule> {
+fn rule(kind: RouteKind) -> impl Strategy<Value = Rule> {
     let invalid = prop_oneof![9 => Just(None), 1 => Just(Some("not supported".to_owned()))];
-    (vec(route_match(), 0..3), invalid, vec(backend(), 0..4)).prop_map(|(matches, invalid, backends)| Rule {
+    let route_match = match kind {
+        RouteKind::HttpRoute => http_match().boxed(),
+        RouteKind::GrpcRoute => grpc_match().boxed(),
+    };
+    (vec(route_match, 0..3), invalid, vec(backend(), 0..4)).prop_map(|(matches, invalid, backends)| Rule {
         matches,
         invalid,
         backends,
@@ -218,7 +307,34 @@ fn backend() -> impl Strategy<Value = Backend> {
     })
 }
 
-fn route_match() -> impl Strategy<Value = RouteMatch> {
+fn grpc_match() -> impl Strategy<Value = RouteMatch> {
+    let headers = vec(value_match(select(vec!["h", "H", "g"])), 0..3);
+    let text =
+        |values: Vec<&'static str>| option::of(select(values)).prop_map(|text| text.map(str::to_owned));
+    let expressions = (text(vec!["a|a.b", "[^b]*", "(?i)A", ""]), text(vec!["b|bc", ".", ""])).prop_map(
+        |(service, method)| GrpcMethodMatch { kind: ValueMatchType::RegularExpression, service, method },
+    );
+    let filled = |text: &Option<String>| text.as_ref().is_some_and(|text| !text.is_empty());
+    let grpc = prop_oneof![2 => exact_call(), 1 => expressions]
+        .prop_filter("either is given", move |grpc| filled(&grpc.service) || filled(&grpc.method));
+    (option::weighted(0.8, grpc), headers).prop_map(|(grpc_method, headers)| RouteMatch {
+        grpc_method,
+        headers,
+        ..RouteMatch::default()
+    })
+}
+
+fn exact_call() -> impl Strategy<Value = GrpcMethodMatch> {
+    let text =
+        |values: Vec<&'static str>| option::of(select(values)).prop_map(|text| text.map(str::to_owned));
+    (text(vec!["a", "a.b", "x"]), text(vec!["b", "bc", "x"])).prop_map(|(service, method)| GrpcMethodMatch {
+        kind: ValueMatchType::Exact,
+        service,
+        method,
+    })
+}
+
+fn http_match() -> impl Strategy<Value = RouteMatch> {
     let method = option::of(select(vec!["GET", "POST"])).prop_map(|method| method.map(str::to_owned));
     let headers = vec(value_match(select(vec!["h", "H", "g"])), 0..3);
     let query_params = vec(value_match(select(vec!["p", "P", "q"])), 0..3);
@@ -246,7 +362,7 @@ fn path_match() -> impl Strategy<Value = PathMatch> {
 
 fn value_match(name: impl Strategy<Value = &'static str>) -> impl Strategy<Value = ValueMatch> {
     let value = prop_oneof![
-        select(vec!["1", "2", "1,2", "1 2", ""]).prop_map(|value| (ValueMatchType::Exact, value)),
+        select(vec!["1", "2", "1,2", "1 2", "", "a.x"]).prop_map(|value| (ValueMatchType::Exact, value)),
         select(vec!["1|12", ".", ".*"]).prop_map(|value| (ValueMatchType::RegularExpression, value)),
     ];
     (name, value).prop_map(|(name, (kind, value))| ValueMatch {
@@ -291,7 +407,9 @@ impl Incoming {
 pub(crate) fn incoming() -> impl Strategy<Value = Incoming> {
     let authority =
         select(vec!["a.x", "A.X:80", "a.b.x", "c.x.", "x", "d.b.x", "other", "[::1]:80", "", "a.x:b"]);
-    let path = select(vec!["/", "/a", "/a/", "/ab", "/a/b", "/a/b/c", "/a;b", "/A", "/a//b", "", "*"]);
+    let path = select(vec![
+        "/", "/a", "/a/", "/ab", "/a/b", "/a/b/c", "/a;b", "/A", "/a//b", "", "*", "/a.b/bc", "/A/b",
+    ]);
     let query = select(vec![
         "",
         "?",
@@ -305,6 +423,8 @@ pub(crate) fn incoming() -> impl Strategy<Value = Incoming> {
         "?p=1+2",
     ]);
     let plain = (select(vec!["h", "h", "g", "i"]), select(vec!["1", "2", "12", ""]));
+    let content_type =
+        (Just("content-type"), select(vec!["application/grpc", "Application/gRPC+proto", "text/html"]));
     let of_scripts = select(vec![
         ("origin", "http://a.x"),
         ("origin", "https://b.x:8443"),
@@ -314,7 +434,7 @@ pub(crate) fn incoming() -> impl Strategy<Value = Incoming> {
         ("access-control-request-headers", "h, g"),
         ("cookie", "s=AQ"),
     ]);
-    let header = prop_oneof![plain, of_scripts];
+    let header = prop_oneof![2 => plain, 1 => content_type, 2 => of_scripts];
     (
         any::<Index>(),
         select(vec!["GET", "POST", "get", "OPTIONS"]),

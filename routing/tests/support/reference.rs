@@ -2,20 +2,23 @@
 //! written. It shares nothing with the crate but the types of the config and the request.
 
 use std::borrow::Cow;
+use std::cell::RefCell;
 use std::cmp::Reverse;
+use std::collections::HashMap;
 
 use gatewasm_routing::config::{
-    FilterConfig, Listener, PathMatchType, Protocol, Route, RouteMatch, ValueMatch, ValueMatchType,
+    FilterConfig, GrpcMethodMatch, Listener, PathMatchType, Protocol, Route, RouteKind, RouteMatch,
+    ValueMatch, ValueMatchType,
 };
 use gatewasm_routing::{Request, wire};
-use regex::bytes::RegexBuilder;
+use regex::bytes::{Regex, RegexBuilder};
 
 /// The answer to a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Answer {
     /// The cluster, or the status.
     pub outcome: Result<String, u16>,
-    /// Listener, `namespace/name` of the route, index of the rule, index of the match.
+    /// Listener, `kind namespace/name` of the route, index of the rule, index of the match.
     pub matched: Option<(String, String, usize, usize)>,
 }
 
@@ -41,6 +44,10 @@ pub(crate) fn decide(config: &FilterConfig, entry: &str, request: &Request<'_>, 
     let (path, query) = path_and_query.split_once('?').unwrap_or((&path_and_query, ""));
     let mut met = Vec::new();
     for route in &listener.routes {
+        let grpc = route.kind == RouteKind::GrpcRoute;
+        if grpc && !is_grpc(request) {
+            continue;
+        }
         let hostnames = if route.hostnames.is_empty() {
             vec![listener.hostname.as_deref()]
         } else {
@@ -55,7 +62,7 @@ pub(crate) fn decide(config: &FilterConfig, entry: &str, request: &Request<'_>, 
             for (j, route_match) in
                 matches.iter().enumerate().filter(|(_, one)| meets(one, request, path, query))
             {
-                let key = (Reverse(rank), strength(route_match), seniority(route), i, j);
+                let key = (Reverse((rank, grpc)), strength(route_match), seniority(route), i, j);
                 met.push((key, route, rule));
             }
         }
@@ -63,7 +70,7 @@ pub(crate) fn decide(config: &FilterConfig, entry: &str, request: &Request<'_>, 
     let Some(((.., i, j), route, rule)) = met.into_iter().min_by(|a, b| a.0.cmp(&b.0)) else {
         return answer(Err(404), None);
     };
-    let matched = (listener.name.clone(), format!("{}/{}", route.namespace, route.name), i, j);
+    let matched = (listener.name.clone(), format!("{} {}/{}", route.kind, route.namespace, route.name), i, j);
     let total: u128 = rule.backends.iter().map(|backend| u128::from(backend.weight)).sum();
     let mut point = (u128::from(random) * total) >> 64;
     let chosen = rule.backends.iter().find(|backend| {
@@ -116,10 +123,15 @@ fn meets(one: &RouteMatch, request: &Request<'_>, path: &str, query: &str) -> bo
         PathMatchType::RegularExpression => whole(&wanted.value, path.as_bytes()),
     });
     let method_meets = one.method.as_ref().is_none_or(|method| method.as_bytes() == request.method);
+    let grpc_meets = one.grpc_method.as_ref().is_none_or(|wanted| calls(wanted, path));
     path_meets
         && method_meets
+        && grpc_meets
         && counting(&one.headers, str::to_lowercase).iter().all(|wanted| {
             let name = wanted.name.to_lowercase();
+            if name == "host" {
+                return value_meets(wanted, request.authority);
+            }
             let values: Vec<_> =
                 request.headers.iter().filter(|(n, _)| *n == name.as_bytes()).map(|(_, v)| *v).collect();
             !values.is_empty() && value_meets(wanted, &values.join(&b','))
@@ -130,6 +142,25 @@ fn meets(one: &RouteMatch, request: &Request<'_>, path: &str, query: &str) -> bo
                 .find(|(name, _)| plain(name) == wanted.name)
                 .is_some_and(|(_, value)| value_meets(wanted, plain(value).as_bytes()))
         })
+}
+
+fn is_grpc(request: &Request<'_>) -> bool {
+    let content_type = request.headers.iter().find(|(name, _)| *name == b"content-type");
+    content_type.is_some_and(|(_, value)| value.to_ascii_lowercase().starts_with(b"application/grpc"))
+}
+
+fn calls(wanted: &GrpcMethodMatch, path: &str) -> bool {
+    let elements: Vec<_> = path.split('/').collect();
+    let ["", service, method] = elements[..] else { return false };
+    let meets = |wanted_text: &Option<String>, found: &str| match (wanted_text.as_deref(), wanted.kind) {
+        (None, _) | (Some(""), _) => true,
+        (Some(text), ValueMatchType::Exact) => text == found,
+        (Some(text), ValueMatchType::RegularExpression) => whole(text, found.as_bytes()),
+    };
+    !service.is_empty()
+        && !method.is_empty()
+        && meets(&wanted.service, service)
+        && meets(&wanted.method, method)
 }
 
 /// The generated queries contain no other encoding than this.
@@ -151,7 +182,13 @@ fn value_meets(wanted: &ValueMatch, value: &[u8]) -> bool {
 }
 
 fn whole(expression: &str, value: &[u8]) -> bool {
-    RegexBuilder::new(&format!("^(?:{expression})$")).unicode(false).build().unwrap().is_match(value)
+    thread_local! {
+        static COMPILED: RefCell<HashMap<String, Regex>> = RefCell::default();
+    }
+    COMPILED.with_borrow_mut(|compiled| {
+        let build = || RegexBuilder::new(&format!("^(?:{expression})$")).unicode(false).build().unwrap();
+        compiled.entry(expression.to_owned()).or_insert_with(build).is_match(value)
+    })
 }
 
 /// Lesser is stronger.
@@ -165,7 +202,9 @@ fn strength(one: &RouteMatch) -> impl Ord + use<> {
     };
     let headers = counting(&one.headers, str::to_lowercase).len();
     let params = counting(&one.query_params, str::to_owned).len();
-    (kind, Reverse((length, one.method.is_some(), headers, params)))
+    let characters = |text: &Option<String>| text.as_ref().map_or(0, String::len);
+    let called = one.grpc_method.as_ref().map(|grpc| (characters(&grpc.service), characters(&grpc.method)));
+    (Reverse(called.unwrap_or_default()), kind, Reverse((length, one.method.is_some(), headers, params)))
 }
 
 /// Lesser is older, or earlier in the alphabet. Timestamps of one form compare as text.

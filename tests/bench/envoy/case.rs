@@ -35,8 +35,6 @@ pub(crate) enum Kind {
 }
 
 impl Kind {
-    pub(crate) const ALL: [Self; 4] = [Self::Native, Self::Empty, Self::Ours, Self::OursLogged];
-
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Native => "native routes",

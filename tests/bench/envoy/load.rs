@@ -55,7 +55,7 @@ pub(crate) async fn run(
             let mut answer = Vec::new();
             for index in (connection..requests).step_by(connections) {
                 // A prime above all numbers of rules: each gets the same share, no two neighbours in a row.
-                let path = path(index * 7_919 % rules);
+                let path = path(index * 104_729 % rules);
                 let request = format!(
                     "GET {path}/items/42 HTTP/1.1\r\nhost: www.example.com\r\nuser-agent: bench\r\naccept: */*\r\n\
                      accept-encoding: gzip\r\nauthorization: Bearer 0123456789abcdef0123456789abcdef\r\n\r\n"

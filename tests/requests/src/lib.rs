@@ -19,8 +19,11 @@ macro_rules! files {
 /// Every file of the table with its text.
 pub const FILES: &[(&str, &str)] = files! {
     "backends.yaml"
+    "conformance-backends.yaml"
     "conformance-filters.yaml"
     "conformance-cors.yaml"
+    "conformance-grpc.yaml"
+    "conformance-listeners.yaml"
     "conformance.yaml"
     "cors.yaml"
     "filters.yaml"
@@ -34,6 +37,7 @@ pub const FILES: &[(&str, &str)] = files! {
     "policies.yaml"
     "precedence-pairs.yaml"
     "precedence.yaml"
+    "prefixes.yaml"
     "query-params.yaml"
     "sessions.yaml"
     "ties.yaml"

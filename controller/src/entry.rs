@@ -7,13 +7,13 @@ use hyper::http::uri::Authority;
 
 /// A request's way in.
 #[derive(Debug)]
-pub(super) struct Entry {
+pub(crate) struct Entry {
     /// What Envoy's filter chain tells the filter ([`wire::LISTENER`]).
-    pub(super) listener: String,
+    pub(crate) listener: String,
     /// Host with port, as it stands in the URL.
-    pub(super) authority: String,
+    pub(crate) authority: String,
     /// Path with query, as a client sends it.
-    pub(super) path: String,
+    pub(crate) path: String,
 }
 
 /// Finds the filter chain on which a request for `url` arrives.
@@ -25,7 +25,7 @@ pub(super) struct Entry {
 ///
 /// When the URL is not absolute, no listener has its protocol and port, several Gateways do and none is chosen, or no
 /// certificate would be presented for the server name.
-pub(super) fn find(
+pub(crate) fn find(
     config: &FilterConfig,
     url: &str,
     gateway: Option<&str>,
