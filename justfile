@@ -29,10 +29,16 @@ test-wasm: (tools "test")
     CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUNNER=wasm-bindgen-test-runner \
         cargo test --locked --target wasm32-unknown-unknown -p gatewasm-request-table --test wasm
 
-# Engine and reference implementation compared: 10 million requests natively (`--pairs N --seed S`)
+# Engine and reference implementation compared: 10 million requests natively (`--pairs N --seed S`), then through Envoy
 [group('test')]
 differential *ARGUMENTS: (tools "build")
     cargo run --locked --release --quiet -p gatewasm-reference --bin differential -- {{ ARGUMENTS }}
+    just differential-envoy
+
+# The same through a real Envoy: 1,000 rule sets with 100 requests each (`[SEED] [RULE SETS] [REQUESTS OF EACH]`)
+[group('test')]
+differential-envoy *ARGUMENTS: (tools "build")
+    cargo run --locked --quiet -p gatewasm-tests --bin differential_envoy -- {{ ARGUMENTS }}
 
 # Checks the check: the comparison must find each of tests/reference/mutants/*.patch (`[PAIRS] [NAME…]`)
 [group('test')]
@@ -50,6 +56,18 @@ update-golden:
 test-demo:
     tests/demo_check.sh
 
+# Fuzz the engine and the filter's parser, for so many seconds in all
+[group('test')]
+fuzz SECONDS="60": (tools "fuzz")
+    tests/fuzz.sh {{ SECONDS }}
+
+# Requests of any bytes through real Envoy, in HTTP/1 and HTTP/2; what a SEED sends it sends again
+[group('test')]
+fuzz-envoy REQUESTS="200000" SEED="": (tools "build")
+    cargo build --locked -p gatewasm
+    GATEWASM_FUZZ_REQUESTS={{ REQUESTS }} GATEWASM_FUZZ_SEED={{ SEED }} \
+        cargo test --locked -p gatewasm-tests --test byte_fuzz -- --nocapture
+
 # Figures: nanoseconds per decision, CPU per request in Envoy, size of the filter
 [group('test')]
 bench: (tools "bench") build
@@ -59,6 +77,7 @@ bench: (tools "bench") build
 [group('check')]
 lint: (tools "build")
     cargo fmt --all --check
+    cargo fmt --manifest-path routing/fuzz/Cargo.toml --check
     cargo clippy --locked --workspace --all-targets --quiet -- -D warnings
     cargo clippy --locked -p gatewasm-routing -p gatewasm-filter --target wasm32-unknown-unknown --quiet -- -D warnings
     RUSTDOCFLAGS="-D warnings" cargo doc --locked --workspace --no-deps --quiet

@@ -6,11 +6,13 @@
 #   tests/tools.sh build     what `just demo` needs: the wasm target, Envoy
 #   tests/tools.sh test      what `just test` needs: the above, func-e, wasm-bindgen's test runner
 #   tests/tools.sh bench     what `just bench` needs: the above, wrk
+#   tests/tools.sh fuzz      what `just fuzz` needs: cargo-fuzz
 set -euo pipefail
 
 just_version=1.59.0
 envoy_version=1.40.0
 func_e_version=v1.6.0
+cargo_fuzz_version=0.13.2
 
 root=$(cd "$(dirname "$0")/.." && pwd)
 cache=${GATEWASM_CACHE:-$HOME/.cache/gatewasm}
@@ -66,6 +68,14 @@ wasm_bindgen() {
     ln -sf "wasm-bindgen-test-runner-$version" "$cache/bin/wasm-bindgen-test-runner"
 }
 
+cargo_fuzz() {
+    [ -e "$cache/bin/cargo-fuzz-$cargo_fuzz_version" ] && return
+    say "building cargo-fuzz $cargo_fuzz_version (a minute)"
+    (cd "$root" && cargo install --quiet --locked cargo-fuzz --version "$cargo_fuzz_version" --root "$cache/cargo-fuzz-$cargo_fuzz_version")
+    ln -sf "$cache/cargo-fuzz-$cargo_fuzz_version/bin/cargo-fuzz" "$cache/bin/cargo-fuzz-$cargo_fuzz_version"
+    ln -sf "cargo-fuzz-$cargo_fuzz_version" "$cache/bin/cargo-fuzz"
+}
+
 wrk_tool() {
     command -v wrk >/dev/null && return
     say "installing wrk"
@@ -78,5 +88,6 @@ case ${1:-} in
     build) wasm_target; envoy ;;
     test) wasm_target; envoy; func_e; wasm_bindgen ;;
     bench) wasm_target; envoy; wrk_tool ;;
-    *) sed -n '2,9s/^# \{0,1\}//p' "$0" >&2; exit 2 ;;
+    fuzz) wasm_target; cargo_fuzz ;;
+    *) sed -n '2,10s/^# \{0,1\}//p' "$0" >&2; exit 2 ;;
 esac

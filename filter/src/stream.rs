@@ -213,6 +213,7 @@ const fn words(cause: Cause) -> (&'static str, &'static str) {
         Cause::NoLocation => ("gatewasm_no_location", "the request has no host or path to redirect\n"),
         Cause::Preflight => ("gatewasm_preflight", ""),
         Cause::OriginRefused => ("gatewasm_origin_refused", "this origin is not allowed\n"),
+        Cause::AmbiguousPath => ("gatewasm_ambiguous_path", "the path has a dot segment with parameters\n"),
     }
 }
 

@@ -127,6 +127,8 @@ pub enum Cause {
     InvalidBackend,
     /// The rule redirects, and the request has no host or path from which a location could be made.
     NoLocation,
+    /// An element of the path means one thing to the rules and may mean another to the backend.
+    AmbiguousPath,
     /// It is a preflight request for a rule with CORS, of an origin that may use the rule.
     Preflight,
     /// It is a preflight request for a rule with CORS, of an origin that may not.
@@ -147,7 +149,7 @@ impl Cause {
         match self {
             Self::NoListener | Self::NoRoute => 404,
             Self::Misdirected => 421,
-            Self::NoLocation => 400,
+            Self::NoLocation | Self::AmbiguousPath => 400,
             Self::InvalidRule | Self::NoBackends | Self::InvalidBackend => 500,
             Self::Preflight => 204,
             Self::OriginRefused => 403,
@@ -180,6 +182,9 @@ impl fmt::Display for Cause {
             Self::NoBackends => "the rule has no backends",
             Self::InvalidBackend => "the backend is not valid",
             Self::NoLocation => "the request has no host or path to make a location from",
+            Self::AmbiguousPath => {
+                "the path has an element \".;\" or \"..;\", which a backend may take for \".\" or \"..\""
+            }
             Self::Preflight => "a preflight request, which the rule's CORS filter answers",
             Self::OriginRefused => {
                 "a preflight request of an origin that the rule's CORS filter does not allow"

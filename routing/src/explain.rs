@@ -6,7 +6,8 @@
 use crate::action::cors::preflight;
 use crate::config::{PathMatchType, RouteKind};
 use crate::decision::{Cause, RouteId};
-use crate::explained::{Candidate, Explanation, Served};
+use crate::explain_rule::Served;
+use crate::explained::{Candidate, Explanation};
 use crate::matching::grpc::{Call, GrpcMatch};
 use crate::matching::header;
 use crate::matching::host::{Host, Hostname};
@@ -25,6 +26,10 @@ impl RouteTable {
 
     /// Explains what [`RouteTable::decide_at`] does with a request.
     pub fn explain_at(&self, entry: &[u8], request: &Request<'_>, clock: &dyn Fn() -> u64) -> Explanation {
+        if request.is_ambiguous() {
+            let cause = Cause::AmbiguousPath;
+            return Explanation::new(Served::by_nobody(cause, cause.to_string(), request));
+        }
         let host = Host::of(request.authority);
         let listener = match self.listener(entry, &host) {
             Ok(listener) => listener,

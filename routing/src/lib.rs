@@ -32,6 +32,7 @@ mod compile;
 pub mod config;
 mod decision;
 mod explain;
+mod explain_rule;
 mod explained;
 mod index;
 mod list;

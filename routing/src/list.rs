@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use crate::config::PathMatchType;
-use crate::explained::{ExplainedBackend, ExplainedRoute, explain_backends};
+use crate::explain_rule::explain_backends;
+use crate::explained::{ExplainedBackend, ExplainedRoute};
 use crate::matching::host::Hostname;
 use crate::matching::value::Value;
 use crate::precedence::Precedence;

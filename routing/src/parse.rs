@@ -12,8 +12,9 @@ pub const MAX_BYTES: usize = 32 << 20;
 /// Reads a filter config.
 ///
 /// # Errors
-/// The first fault with its place: an empty or too large document, text that is no JSON, an unknown field, a value of
-/// the wrong type, nesting deeper than 128 (the parser's limit), or another version than [`VERSION`].
+/// The first fault with its place (a path with the feature `located`, else line and column): an empty or too large document, text that is no JSON, an unknown field, a value of
+/// the wrong type, nesting deeper than 128 (the parser's limit), or another version than [`VERSION`]. A document of
+/// another version is refused for that, whatever fields it has.
 pub fn parse(json: &[u8]) -> Result<FilterConfig, ConfigProblem> {
     if json.len() > MAX_BYTES {
         return Err(whole(format!("the document has {} bytes; at most {MAX_BYTES} are read", json.len())));
@@ -24,27 +25,36 @@ pub fn parse(json: &[u8]) -> Result<FilterConfig, ConfigProblem> {
     // The common case pays for one pass; only a faulty document is read again to find the place and the version.
     let config = match serde_json::from_slice::<FilterConfig>(json) {
         Ok(config) => config,
-        Err(_) => located(json)?,
+        Err(error) => {
+            return Err(match stated_version(json) {
+                Some(version) if version != VERSION.to_string() => other_version(&version),
+                _ => located(json, &error),
+            });
+        }
     };
     if config.version == VERSION { Ok(config) } else { Err(other_version(&config.version.to_string())) }
 }
 
-/// Reads the document again with the path of each value at hand. A document of another version is refused for that,
-/// whatever fields it has.
-fn located(json: &[u8]) -> Result<FilterConfig, ConfigProblem> {
+/// The fault for which the document is no config. It is read again with the path of each value at hand.
+#[cfg(feature = "located")]
+fn located(json: &[u8], error: &serde_json::Error) -> ConfigProblem {
     let mut deserializer = serde_json::Deserializer::from_slice(json);
-    let result = serde_path_to_error::deserialize(&mut deserializer)
-        .map_err(|error| {
+    match serde_path_to_error::deserialize::<_, FilterConfig>(&mut deserializer) {
+        Err(error) => {
             // "?" stands for a field whose name was not read to its end, "." for the document.
             let path = error.path().to_string();
             let path = path.trim_end_matches('?').trim_end_matches('.').to_owned();
             ConfigProblem { path, message: error.into_inner().to_string() }
-        })
-        .and_then(|config| deserializer.end().map(|()| config).map_err(|error| whole(error.to_string())));
-    match (result, stated_version(json)) {
-        (Err(_), Some(version)) if version != VERSION.to_string() => Err(other_version(&version)),
-        (result, _) => result,
+        }
+        // Something stands behind the document.
+        Ok(_) => whole(error.to_string()),
     }
+}
+
+/// The fault for which the document is no config, with line and column.
+#[cfg(not(feature = "located"))]
+fn located(_json: &[u8], error: &serde_json::Error) -> ConfigProblem {
+    whole(error.to_string())
 }
 
 /// The document's version as written, where it has one that is a number.

@@ -32,7 +32,13 @@ pub(crate) struct Problems(Vec<ConfigProblem>);
 impl Problems {
     /// Adds a fault of the field at `path`, relative to the part under inspection.
     pub(crate) fn add(&mut self, path: impl fmt::Display, message: impl Into<String>) {
-        self.0.push(ConfigProblem { path: path.to_string(), message: message.into() });
+        self.push(path.to_string(), message.into());
+    }
+
+    /// Once, and not for every kind of text: the filter has many faults to tell and no room.
+    #[inline(never)]
+    fn push(&mut self, path: String, message: String) {
+        self.0.push(ConfigProblem { path, message });
     }
 
     /// Inspects a part of the current one: what `inspect` adds is placed below `segment`.

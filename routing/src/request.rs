@@ -27,19 +27,41 @@ impl<'a> Request<'a> {
             .is_some_and(|kind| kind.eq_ignore_ascii_case(GRPC))
     }
 
+    /// The path with the query string, with one slash for a path of nothing but slashes. That is the one path with an
+    /// empty element that Envoy's `merge_slashes` leaves as it is (1.40); to a backend it may well be `/`, and so it
+    /// must be to the rules.
+    pub(crate) fn merged_path(&self) -> &'a [u8] {
+        let slashes = self.path.iter().take_while(|byte| **byte == b'/').count();
+        match self.path.get(slashes) {
+            None | Some(b'?') => self.path.get(slashes.saturating_sub(1)..).unwrap_or_default(),
+            Some(_) => self.path,
+        }
+    }
+
+    /// Whether the path has an element that may lead elsewhere: `..;x` is `..` to a backend that knows path parameters.
+    /// Envoy resolves such elements, but not where the dots were percent-encoded, which it decodes only afterwards
+    /// (1.40).
+    pub(crate) fn is_ambiguous(&self) -> bool {
+        let (path, _) = self.path_and_query();
+        let name = |element: &[u8]| matches!(element, [b'.', b';', ..] | [b'.', b'.', b';', ..]);
+        path.contains(&b';') && path.split(|byte| *byte == b'/').any(name)
+    }
+
     /// The path up to the first `?`, and the query string after it (RFC 3986, 3.4), empty without one.
     pub(crate) fn path_and_query(&self) -> (&'a [u8], &'a [u8]) {
-        let query = self.path.iter().position(|byte| *byte == b'?');
-        match query.and_then(|mark| self.path.split_at_checked(mark)) {
+        let whole = self.merged_path();
+        let query = whole.iter().position(|byte| *byte == b'?');
+        match query.and_then(|mark| whole.split_at_checked(mark)) {
             Some((path, [_, query @ ..])) => (path, query),
-            _ => (self.path, &[]),
+            _ => (whole, &[]),
         }
     }
 
     /// The same, with the `?` as part of the query string.
     pub(crate) fn path_and_marked_query(&self) -> (&'a [u8], &'a [u8]) {
         let (path, _) = self.path_and_query();
-        self.path.split_at_checked(path.len()).unwrap_or((self.path, &[]))
+        let whole = self.merged_path();
+        whole.split_at_checked(path.len()).unwrap_or((whole, &[]))
     }
 }
 
@@ -73,5 +95,43 @@ mod tests {
         assert_eq!(split("/a?b=c?d"), ("/a", "b=c?d"));
         assert_eq!(split("?b"), ("", "b"));
         assert_eq!(split(""), ("", ""));
+    }
+
+    #[test]
+    fn elements_of_dots_with_parameters_are_ambiguous() {
+        for (path, ambiguous) in [
+            ("/a/..;/b", true),
+            ("/a/..;x=1", true),
+            ("/.;", true),
+            ("/a;x/..;y/b", true),
+            ("/a/b;../c", false),
+            ("/...;/b", false),
+            ("/a..;/b", false),
+            ("/a?/..;/b", false),
+            ("/..%3b/b", false),
+            ("", false),
+        ] {
+            let request = Request { method: b"GET", authority: b"", path: path.as_bytes(), headers: &[] };
+            assert_eq!(request.is_ambiguous(), ambiguous, "{path}");
+        }
+    }
+
+    #[test]
+    fn nothing_but_slashes_is_one_slash() {
+        for (path, merged) in [
+            ("", ""),
+            ("/", "/"),
+            ("//", "/"),
+            ("///?//", "/?//"),
+            ("?", "?"),
+            ("*", "*"),
+            ("/a", "/a"),
+            ("//a", "//a"),
+        ] {
+            let request = Request { method: b"GET", authority: b"", path: path.as_bytes(), headers: &[] };
+            assert_eq!(request.merged_path(), merged.as_bytes(), "{path}");
+            let (path, query) = request.path_and_marked_query();
+            assert_eq!([path, query].concat(), merged.as_bytes());
+        }
     }
 }

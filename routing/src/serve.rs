@@ -38,6 +38,9 @@ impl RouteTable {
         random: u64,
         clock: &dyn Fn() -> u64,
     ) -> Decision<'t> {
+        if request.is_ambiguous() {
+            return Decision::not_taken(Cause::AmbiguousPath, None, request);
+        }
         let host = Host::of(request.authority);
         let listener = match self.listener(entry, &host) {
             Ok(listener) => listener,

@@ -25,6 +25,8 @@ const DATED: u8 = 2;
 const SEAL: usize = 16;
 /// Longest token that is looked at. One of ours has about 50 characters.
 const MAX_TOKEN: usize = 160;
+/// The longest address of IPv6 in brackets, with a port.
+const MAX_ENDPOINT: usize = 53;
 /// So many values are tried where a request repeats the cookie or header.
 const MAX_TRIES: usize = 8;
 
@@ -232,9 +234,15 @@ impl Persistence {
     }
 }
 
-/// Envoy's name of an endpoint: `10.0.0.1:8080`, `[::1]:8080`.
+/// Envoy's name of an endpoint: `10.0.0.1:8080`, `[::1]:8080`. What looks like one and is none, Envoy does not find.
 fn is_endpoint(text: &str) -> bool {
-    text.parse::<core::net::SocketAddr>().is_ok()
+    let Some((host, port)) = text.rsplit_once(':') else { return false };
+    let inner = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
+    let host = match inner {
+        Some(inner) => inner.bytes().all(|byte| byte.is_ascii_hexdigit() || byte == b':' || byte == b'.'),
+        None => host.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.'),
+    };
+    host && text.len() <= MAX_ENDPOINT && !port.is_empty() && port.bytes().all(|byte| byte.is_ascii_digit())
 }
 
 impl Session {

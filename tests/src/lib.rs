@@ -3,13 +3,19 @@
 
 pub mod certificate;
 pub mod client;
+pub mod connection;
+pub mod differential;
 pub mod exact;
+pub mod fast_clock;
 pub mod golden;
 pub mod grpc;
+pub mod hostile;
+pub mod http2;
 pub mod load;
 pub mod mount;
 pub mod process;
 pub mod running;
+pub mod served;
 pub mod standalone;
 pub mod tools;
 pub mod until;

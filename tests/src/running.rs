@@ -91,6 +91,17 @@ impl Running {
         self.work.path().join("temporary")
     }
 
+    /// A Unix socket of the program or its Envoy.
+    pub fn socket(&self, name: &str) -> Result<PathBuf> {
+        for folder in fs::read_dir(self.temporary())? {
+            let socket = folder?.path().join(name);
+            if socket.exists() {
+                return Ok(socket);
+            }
+        }
+        anyhow::bail!("there is no {name} in {}", self.temporary().display())
+    }
+
     /// Replaces a file of manifests, as editors do.
     pub fn write(&self, name: &str, objects: &[Value]) -> Result<()> {
         self.write_text(name, &documents(objects)?)

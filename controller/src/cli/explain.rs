@@ -73,9 +73,10 @@ pub(super) fn run(args: &Args) -> Result<u8> {
     let headers: Vec<(&[u8], &[u8])> =
         args.headers.iter().map(|(name, value)| (name.as_str().as_bytes(), value.as_bytes())).collect();
     let host = headers.iter().find(|(name, _)| *name == b"host").map(|(_, value)| *value);
+    let authority = without_trailing_dot(host.unwrap_or(entry.authority.as_bytes()));
     let request = Request {
         method: args.method.as_bytes(),
-        authority: host.unwrap_or(entry.authority.as_bytes()),
+        authority: &authority,
         path: path.as_bytes(),
         headers: &headers,
     };
@@ -84,6 +85,18 @@ pub(super) fn run(args: &Args) -> Result<u8> {
     let path = (path != entry.path).then_some(path);
     args.output.print(&Explained { path, explanation }, text)?;
     Ok(FINE)
+}
+
+/// The host as the filter sees it: Envoy's `strip_trailing_host_dot` takes one dot off its end, also before a port.
+fn without_trailing_dot(authority: &[u8]) -> Vec<u8> {
+    let mut authority = authority.to_vec();
+    let last = authority.iter().rposition(|byte| *byte == b'.');
+    if let Some(dot) = last
+        && matches!(authority.get(dot + 1), None | Some(b':'))
+    {
+        authority.remove(dot);
+    }
+    authority
 }
 
 #[derive(Serialize)]
@@ -240,5 +253,21 @@ mod tests {
             .map(|(candidate, more)| format!("{} {} {more}", candidate.route.name, candidate.rule))
             .collect();
         assert_eq!(lines, ["a 0 0", "b 0 1", "a 1 0", "b 1 0"]);
+    }
+
+    #[test]
+    fn one_dot_goes_from_the_end_of_a_host() {
+        for (host, seen) in [
+            ("a.test", "a.test"),
+            ("a.test.", "a.test"),
+            ("a.test..", "a.test."),
+            ("a.test.:80", "a.test:80"),
+            ("a.test:80", "a.test:80"),
+            ("[::1.2.3.4]:80", "[::1.2.3.4]:80"),
+            (".", ""),
+            ("", ""),
+        ] {
+            assert_eq!(without_trailing_dot(host.as_bytes()), seen.as_bytes(), "{host}");
+        }
     }
 }

@@ -1,6 +1,6 @@
 //! Envoy clusters, one per port of a Service, and their endpoints.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use serde_json::{Value, json};
@@ -13,9 +13,21 @@ use crate::model::{BackendProtocol, Cluster, Endpoint, Model};
 /// answers 503 to the rest; here the limit is the backend's own, and this one only guards against running away.
 const CIRCUIT_BREAKER: u32 = 100_000;
 
+/// Name of a cluster's options for HTTP.
+const HTTP_OPTIONS: &str = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions";
+
 /// All clusters. With files, and where an endpoint has a name instead of an address, a cluster carries its endpoints.
 pub(super) fn clusters(model: &Model, settings: &Settings) -> BTreeMap<String, Value> {
-    model.clusters.iter().map(|(name, it)| (name.clone(), cluster(name, it, settings))).collect()
+    let mirrors = model.policies.values().flat_map(|policy| &policy.mirrors);
+    let mirrors: BTreeSet<&String> = mirrors.map(|mirror| &mirror.cluster).collect();
+    let cluster = |(name, it): (&String, &Cluster)| {
+        let mut cluster = cluster(name, it, settings);
+        if mirrors.contains(name) {
+            cluster["typed_extension_protocol_options"][HTTP_OPTIONS]["http_filters"] = for_copies();
+        }
+        (name.clone(), cluster)
+    };
+    model.clusters.iter().map(cluster).collect()
 }
 
 /// The endpoints of the clusters that get them by EDS.
@@ -64,7 +76,7 @@ fn cluster(name: &str, cluster: &Cluster, settings: &Settings) -> Value {
             }],
         },
         "typed_extension_protocol_options": {
-            "envoy.extensions.upstreams.http.v3.HttpProtocolOptions": {
+            HTTP_OPTIONS: {
                 "@type": "type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions",
                 "explicit_http_config": protocol,
                 // Shorter than the keep-alive of common servers (5 s), so that it is Envoy who closes an idle
@@ -89,6 +101,26 @@ fn cluster(name: &str, cluster: &Cluster, settings: &Settings) -> Value {
         }
     }
     rendered
+}
+
+/// Envoy marks the copies that it sends to mirrors with a header, behind everything that a route can say of headers;
+/// only a filter of the cluster can take it away.
+fn for_copies() -> Value {
+    json!([
+        {
+            "name": "copies",
+            "typed_config": {
+                "@type": "type.googleapis.com/envoy.extensions.filters.http.header_mutation.v3.HeaderMutation",
+                "mutations": {"request_mutations": [{"remove": "x-envoy-internal"}]},
+            },
+        },
+        {
+            "name": "codec",
+            "typed_config": {
+                "@type": "type.googleapis.com/envoy.extensions.filters.http.upstream_codec.v3.UpstreamCodec",
+            },
+        },
+    ])
 }
 
 fn load_assignment(name: &str, cluster: &Cluster) -> Value {

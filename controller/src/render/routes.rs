@@ -37,6 +37,8 @@ pub fn routes(policies: &BTreeMap<String, Value>) -> BTreeMap<String, Value> {
             // Nothing of ours or of Envoy's own reaches a backend.
             "request_headers_to_remove":
                 [wire::LISTENER, wire::CLUSTER, wire::POLICY, wire::ENDPOINT, "x-envoy-external-address"],
+            // Envoy itself says under this name which endpoint took a request; a backend has no say in it.
+            "response_headers_to_remove": [wire::ENDPOINT],
             "matcher": {
                 "matcher_tree": {
                     "input": {

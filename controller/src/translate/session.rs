@@ -77,9 +77,14 @@ pub(super) fn translate(
 }
 
 /// "If `SessionName` is not specified, then a unique cookie name should be generated." The same for the same rule, so
-/// that sessions outlive a restart, and nothing that tells a client where it comes from.
+/// that sessions outlive a restart, and nothing that tells a client where it comes from. A rule is known by its name,
+/// or its place, as it is to the filter (decision record 0012).
 fn derived_name(route: &Route<'_>, index: usize) -> String {
-    let identity = format!("{}/{}/{index}", kind_name(route.kind), route.key);
+    let rule = match route.rules.get(index).and_then(|rule| rule.name) {
+        Some(name) => format!("name/{name}"),
+        None => index.to_string(),
+    };
+    let identity = format!("{}/{}/{rule}", kind_name(route.kind), route.key);
     let digest = Sha256::digest(identity);
     let hexadecimal: String = digest.iter().take(8).map(|byte| format!("{byte:02x}")).collect();
     format!("session-{hexadecimal}")

@@ -369,3 +369,6 @@ impl Drop for Agent {
         self.server.abort();
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -162,9 +162,12 @@ impl<'t> Edits<'t> {
     ) -> Self {
         let rewrites = || [backend, rule].into_iter().flatten().filter_map(|it| it.rewrite.as_ref());
         let path = rewrites().find_map(|rewrite| rewrite.path.as_ref());
+        // The backend sees the path that was matched.
+        let merged = request.merged_path();
+        let merged = (merged.len() < request.path.len()).then_some(merged);
         Self {
             host: rewrites().find_map(|rewrite| rewrite.hostname.as_deref()),
-            path: path.and_then(|path| path.apply(request, matched)),
+            path: path.and_then(|path| path.apply(request, matched)).or_else(|| merged.map(<[u8]>::to_vec)),
             request_headers: HeaderEdits::of(
                 rule.and_then(|it| it.request_headers.as_ref()),
                 backend.and_then(|it| it.request_headers.as_ref()),

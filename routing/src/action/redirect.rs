@@ -79,7 +79,7 @@ impl Redirect {
             Some(edit) => Some(edit.apply(request, matched)?),
             None => None,
         };
-        let path = edited.as_deref().unwrap_or(request.path);
+        let path = edited.as_deref().unwrap_or(request.merged_path());
         if !path.starts_with(b"/") {
             return None;
         }

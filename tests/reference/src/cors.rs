@@ -49,9 +49,7 @@ pub fn preflight(cors: &Cors, question: &Question, answer: &mut Headers) -> u16 
 
 /// Changes an answer to a request that is no preflight.
 pub fn share(cors: &Cors, question: &Question, answer: &mut Headers) {
-    if depends(cors) {
-        answer.add("vary", b"origin");
-    }
+    answer.add("vary", b"origin");
     let Some(origin) = question.header("origin") else { return };
     answer.0.retain(|name, _| !name.starts_with("access-control-"));
     if allows(cors, question) {
@@ -65,17 +63,17 @@ pub fn share(cors: &Cors, question: &Question, answer: &mut Headers) {
     }
 }
 
-/// Whether the answer depends on the origin: not if all get `*`.
-fn depends(cors: &Cors) -> bool {
-    cors.allow_credentials || cors.allow_origins != ["*"]
-}
-
-/// Whether the request's origin is one of the filter's.
+/// Whether the request's origin is one of the filter's, without case. Several are none (decision record 0011).
 fn allows(cors: &Cors, question: &Question) -> bool {
-    let origin = question.header("origin").and_then(|origin| std::str::from_utf8(origin).ok());
-    let Some(origin) = origin else { return false };
+    let lines: Vec<_> = question.headers.iter().filter(|line| line.0 == "origin").collect();
+    let [(_, origin)] = lines.as_slice() else { return false };
+    let Ok(origin) = std::str::from_utf8(origin).map(str::to_ascii_lowercase) else { return false };
+    // Bytes that no origin has: Envoy makes one line of several.
+    if origin.contains([',', ' ']) {
+        return false;
+    }
     cors.allow_origins.iter().any(|allowed| {
-        let (Some(allowed), Some(origin)) = (parts(allowed), parts(origin)) else { return allowed == "*" };
+        let (Some(allowed), Some(origin)) = (parts(allowed), parts(&origin)) else { return allowed == "*" };
         let host = match allowed.host.strip_prefix('*') {
             // To the left of what follows, at least something.
             Some(end) => origin.host.len() > end.len() && origin.host.ends_with(end),
@@ -169,17 +167,23 @@ impl Verdict {
                 exposed.insert(name.to_owned(), listed(EXPOSE_HEADERS, name, false));
             }
         }
-        let places: &[&str] = match (origin, preflight) {
-            (None, _) => &[],
-            (_, true) => &[ALLOW_ORIGIN, ALLOW_CREDENTIALS, ALLOW_METHODS, ALLOW_HEADERS, MAX_AGE],
-            (_, false) => &[ALLOW_ORIGIN, ALLOW_CREDENTIALS, EXPOSE_HEADERS],
+        let places: &[&str] = match origin {
+            None => &[],
+            // Also where the rule is invalid: no browser goes on after a preflight that was answered with 500.
+            _ if preflight || preflight_method(question).is_some() => {
+                &[ALLOW_ORIGIN, ALLOW_CREDENTIALS, ALLOW_METHODS, ALLOW_HEADERS, EXPOSE_HEADERS, MAX_AGE]
+            }
+            _ => &[ALLOW_ORIGIN, ALLOW_CREDENTIALS, EXPOSE_HEADERS],
         };
         let is_protocol = |name: &str| name.starts_with("access-control-");
         Self {
             shared,
             method,
             headers,
-            max_age: answer.joined(MAX_AGE).map(|age| String::from_utf8_lossy(&age).into_owned()),
+            max_age: answer
+                .joined(MAX_AGE)
+                .filter(|_| preflight)
+                .map(|age| String::from_utf8_lossy(&age).into_owned()),
             exposed,
             out_of_place: answer
                 .0
@@ -203,7 +207,14 @@ impl Verdict {
 }
 
 /// What of an answer's text the API forbids, whatever a browser makes of it.
-pub fn fault(answer: &Headers, cors: &Cors) -> Option<String> {
+pub fn fault(answer: &Headers, question: &Question, cors: &Cors) -> Option<String> {
+    let vary = answer.joined("vary").unwrap_or_default();
+    let vary = String::from_utf8_lossy(&vary).to_ascii_lowercase();
+    if !vary.split(',').any(|name| ["origin", "*"].contains(&name.trim())) {
+        return Some("vary does not name origin".to_owned());
+    }
+    // Without an origin, the headers are the backend's own.
+    question.header("origin")?;
     let has_asterisk = |name: &str| answer.joined(name).is_some_and(|value| value.contains(&b'*'));
     if cors.allow_credentials {
         let names = [ALLOW_ORIGIN, ALLOW_METHODS, ALLOW_HEADERS, EXPOSE_HEADERS];
@@ -218,10 +229,7 @@ pub fn fault(answer: &Headers, cors: &Cors) -> Option<String> {
     if cors.allow_origins != ["*"] && has_asterisk(ALLOW_ORIGIN) {
         return Some(format!("{ALLOW_ORIGIN} is * though not every origin is allowed"));
     }
-    let vary = answer.joined("vary").unwrap_or_default();
-    let vary = String::from_utf8_lossy(&vary).to_ascii_lowercase();
-    let names_origin = vary.split(',').any(|name| ["origin", "*"].contains(&name.trim()));
-    (depends(cors) && !names_origin).then(|| "vary does not name origin".to_owned())
+    None
 }
 
 #[cfg(test)]
@@ -264,6 +272,7 @@ mod tests {
             ("http://*", "http://any:8080", false),
             ("*", "null", true),
             ("https://a.test", "null", false),
+            ("https://a.test", "HTTPS://A.test", true),
         ] {
             assert_eq!(allows(&cors(&[allowed]), &asked(origin)), expected, "{allowed} {origin}");
         }

@@ -1,6 +1,6 @@
 //! The engine's answers in the form of an [`Outcome`]: its changes are made here, on the headers of the question.
 
-use gatewasm_routing::{Decision, HeaderEdit, HeaderEdits, Matched, Request, RouteTable};
+use gatewasm_routing::{Cause, Decision, HeaderEdit, HeaderEdits, Matched, Request, RouteTable};
 
 use crate::outcome::{Action, Headers, Outcome, Question, Taken, Upstream};
 
@@ -33,9 +33,16 @@ pub fn outcome(table: &RouteTable, question: &Question) -> Outcome {
             change(&response_headers, &mut answer);
             by(&matched, Action::Redirect { status, location }, answer)
         }
-        Decision::Respond { status, grpc_status, listener, matched, response_headers, .. } => {
+        Decision::Respond { status, grpc_status, cause, listener, matched, response_headers } => {
+            let preflight = matches!(cause, Cause::Preflight | Cause::OriginRefused);
+            if preflight {
+                answer = Headers::default();
+            }
             change(&response_headers, &mut answer);
-            let action = Action::Respond { status, grpc_status };
+            let action = match preflight {
+                true => Action::Preflight { status },
+                false => Action::Respond { status, grpc_status },
+            };
             Outcome {
                 listener: listener.map(str::to_owned),
                 taken: matched.as_ref().map(taken),

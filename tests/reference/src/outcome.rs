@@ -135,6 +135,26 @@ impl Question {
     }
 }
 
+impl Outcome {
+    /// What kind of outcome it is, so that one sees that each happens.
+    pub fn kind(&self) -> String {
+        let grpc = self.taken.as_ref().is_some_and(|taken| taken.route.starts_with("GRPCRoute"));
+        let by = if grpc { "GRPCRoute" } else { "HTTPRoute" };
+        match &self.action {
+            Action::Forward { policy: None, .. } => format!("{by}: forwarded"),
+            Action::Forward { policy: Some(_), .. } => format!("{by}: forwarded under a policy"),
+            Action::Redirect { status, .. } => format!("{by}: redirected with {status}"),
+            Action::Preflight { status } => format!("{by}: preflight answered with {status}"),
+            Action::Respond { status, grpc_status } => {
+                let who = if self.taken.is_some() { by } else { "no rule" };
+                let grpc = grpc_status.map_or_else(String::new, |status| format!(", grpc-status {status}"));
+                let listener = if self.listener.is_none() { ", no listener" } else { "" };
+                format!("{who}: answered with {status}{grpc}{listener}")
+            }
+        }
+    }
+}
+
 fn shown(bytes: &[u8]) -> String {
     format!("\"{}\"", bytes.escape_ascii())
 }

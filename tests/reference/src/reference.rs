@@ -72,6 +72,10 @@ impl<'c> Reference<'c> {
             && let Some(winner) = self.winner(listener, host.as_deref(), question, &method)
             && let Some(cors) = cors_of(&winner)
         {
+            // A rule that cannot be served as written answers everything with 500 (decision record 0011).
+            if winner.rule.invalid.is_some() {
+                return taken(&winner, listener, question);
+            }
             return preflight(&winner, listener, cors, question);
         }
         match self.winner(listener, host.as_deref(), question, &question.method) {

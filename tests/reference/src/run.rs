@@ -78,7 +78,7 @@ pub fn difference(expected: &Expected<'_>, seen: &Outcome, question: &Question) 
     if right != its {
         return Some(format!("a browser reads {its:?}\nand should read {right:?}"));
     }
-    fault(&seen.answer, cors)
+    fault(&seen.answer, question, cors)
 }
 
 /// Compares as planned; the first difference ends it.
@@ -130,7 +130,7 @@ fn work(plan: Plan, rule_sets: u64, next: &AtomicU64, found: &AtomicBool) -> Res
             report.pairs += 1;
             let expected = reference.answer(question);
             let seen = engine::outcome(&table, question);
-            *report.outcomes.entry(kind(&expected.outcome)).or_default() += 1;
+            *report.outcomes.entry(expected.outcome.kind()).or_default() += 1;
             if difference(&expected, &seen, question).is_some() {
                 found.store(true, Ordering::Relaxed);
                 return Ok(Err(Box::new(smallest(
@@ -173,23 +173,9 @@ fn smallest(
     Ok(Difference { after, config, question, expected, seen, why })
 }
 
-/// Outcomes by kind, so that one sees that each happens.
-fn kind(outcome: &Outcome) -> String {
-    let grpc = outcome.taken.as_ref().is_some_and(|taken| taken.route.starts_with("GRPCRoute"));
-    let by = if grpc { "GRPCRoute" } else { "HTTPRoute" };
-    match &outcome.action {
-        Action::Forward { upstream: _, policy, .. } => {
-            format!("{by}: forwarded{}", if policy.is_some() { " under a policy" } else { "" })
-        }
-        Action::Redirect { status, .. } => format!("{by}: redirected with {status}"),
-        Action::Preflight { status } => format!("{by}: preflight answered with {status}"),
-        Action::Respond { status, grpc_status } => {
-            let who = if outcome.taken.is_some() { by } else { "no rule" };
-            let grpc = grpc_status.map_or_else(String::new, |status| format!(", grpc-status {status}"));
-            let listener = if outcome.listener.is_none() { ", no listener" } else { "" };
-            format!("{who}: answered with {status}{grpc}{listener}")
-        }
-    }
+/// How often each kind of outcome was seen, a line for each.
+pub fn list(outcomes: &BTreeMap<String, u64>) -> String {
+    outcomes.iter().map(|(outcome, count)| format!("{count:>10}  {outcome}\n")).collect()
 }
 
 impl fmt::Display for Report {
@@ -202,10 +188,7 @@ impl fmt::Display for Report {
             self.rules,
             self.time.as_secs_f64()
         )?;
-        for (outcome, count) in &self.outcomes {
-            writeln!(f, "{count:>10}  {outcome}")?;
-        }
-        Ok(())
+        f.write_str(&list(&self.outcomes))
     }
 }
 

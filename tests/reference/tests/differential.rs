@@ -8,6 +8,12 @@ use gatewasm_reference::run::{Plan, run};
 /// What must be among the outcomes: a comparison that never gets there shows nothing.
 const SEEN: &[&str] = &[
     "HTTPRoute: forwarded",
+    "HTTPRoute: forwarded under a policy",
+    "HTTPRoute: preflight answered with 204",
+    "HTTPRoute: preflight answered with 403",
+    "GRPCRoute: forwarded",
+    "GRPCRoute: answered with 500, grpc-status 14",
+    "no rule: answered with 404, grpc-status 12",
     "HTTPRoute: redirected with 301",
     "HTTPRoute: redirected with 302",
     "HTTPRoute: redirected with 308",

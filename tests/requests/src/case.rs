@@ -248,9 +248,12 @@ impl CaseText {
             (None, Some(entry)) => entry.to_owned(),
             (None, None) => return Err("the config has several entries, and the case names none".to_owned()),
         };
-        let outcome = match (self.expect.cluster, self.expect.status) {
-            (Some(cluster), None) => Outcome::Cluster(cluster),
-            (None, Some(status)) => Outcome::Status(status),
+        let outcome = match (self.expect.cluster, self.expect.status, self.expect.grpc_status) {
+            (Some(cluster), None, _) => Outcome::Cluster(cluster),
+            (None, Some(status), _) => Outcome::Status(status),
+            // UNIMPLEMENTED and UNAVAILABLE are 404 and 500 to others.
+            (None, None, Some(12)) => Outcome::Status(404),
+            (None, None, Some(14)) => Outcome::Status(500),
             _ => return Err("expect has not exactly one of cluster and status".to_owned()),
         };
         let any_of = self.expect.any_of;

@@ -18,7 +18,10 @@ pub(super) const ORIGINS: &[&str] = &[
     "https://a.test:443",
     "https://a.test:8443",
     "https://ba.test",
+    "HTTPS://A.TEST",
     "null",
+    "https://a.test.x",
+    "",
 ];
 
 /// Where a list of filters stands.

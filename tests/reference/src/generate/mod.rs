@@ -29,7 +29,7 @@ pub struct Options {
 impl Default for Options {
     /// What the engine takes.
     fn default() -> Self {
-        Self { grpc: false, cors: false, policy: false, wire: false }
+        Self { grpc: true, cors: true, policy: true, wire: false }
     }
 }
 

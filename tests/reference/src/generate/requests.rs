@@ -7,7 +7,7 @@ use gatewasm_routing::wire;
 
 use super::filters::{CHANGED, ORIGINS};
 use super::rules::path;
-use super::words::{Words, matched_by};
+use super::words::{Words, called_by, matched_by};
 use super::{Options, Random};
 use crate::outcome::{Line, Question};
 
@@ -64,11 +64,20 @@ pub(super) fn question(
     for _ in 0..random.any(&[0, 0, 0, 1, 1, 2, 3]) {
         mutate(random, words, options, &mut draft);
     }
+    if options.wire {
+        let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.:[]".contains(&byte);
+        if draft.host.is_empty() || !draft.host.bytes().all(plain) {
+            "a.test".clone_into(&mut draft.host);
+        }
+        if !draft.path.starts_with('/') {
+            draft.path.insert(0, '/');
+        }
+    }
     if options.grpc {
         grpc(random, words, target, &mut draft);
     }
     if options.cors && random.percent(30) {
-        cross_origin(random, &mut draft);
+        cross_origin(random, options, &mut draft);
     }
     let mut headers: Vec<Line> =
         draft.headers.iter().map(|(name, value)| line(name, value.as_bytes())).collect();
@@ -150,7 +159,7 @@ fn aimed(random: &mut Random, words: &Words, listener: &Listener, route: &Route)
     if let Some(call) = &it.grpc_method {
         let part = |random: &mut Random, wanted: &Option<String>, others: &[&str]| match wanted {
             Some(wanted) if call.kind == ValueMatchType::Exact => wanted.clone(),
-            Some(wanted) => matched_by(random, wanted).unwrap_or("a").to_owned(),
+            Some(wanted) => called_by(random, wanted).unwrap_or("a").to_owned(),
             None => random.any(others).to_owned(),
         };
         let service = part(random, &call.service, &words.services);
@@ -255,7 +264,7 @@ fn mutate(random: &mut Random, words: &Words, options: Options, draft: &mut Draf
 
 /// The same host, written otherwise.
 fn respelled(random: &mut Random, host: &str) -> String {
-    let whole = !host.ends_with('.');
+    let whole = !host.ends_with('.') && !host.contains(':');
     match random.below(6) {
         0 => host.to_ascii_uppercase(),
         1 => format!("{host}:80"),
@@ -289,9 +298,12 @@ fn grpc(random: &mut Random, words: &Words, target: Option<&Route>, draft: &mut 
     }
 }
 
-fn cross_origin(random: &mut Random, draft: &mut Draft) {
+fn cross_origin(random: &mut Random, options: Options, draft: &mut Draft) {
     let header = |name: &str, value: &str| (name.to_owned(), value.to_owned());
-    draft.headers.push(header("origin", random.any(ORIGINS)));
+    // Envoy makes one line of several.
+    for _ in 0..if options.wire || random.percent(97) { 1 } else { 2 } {
+        draft.headers.push(header("origin", random.any(ORIGINS)));
+    }
     if random.percent(50) {
         let asked = random.any(&["GET", "PUT", "DELETE", "POST", "PATCH", "OPTIONS"]);
         if random.percent(95) {

@@ -160,10 +160,18 @@ fn few<T: Copy>(random: &mut Random, all: &[T], least: usize, most: usize) -> Ve
     all
 }
 
-/// A value that an expression of these words matches.
+/// A path or value that an expression for such matches.
 pub(super) fn matched_by(random: &mut Random, expression: &str) -> Option<&'static str> {
-    let tables = [PATH_EXPRESSIONS, VALUE_EXPRESSIONS, SERVICE_EXPRESSIONS, METHOD_EXPRESSIONS];
-    let all = tables.into_iter().flatten().filter(|(text, _)| *text == expression);
+    sample(random, &[PATH_EXPRESSIONS, VALUE_EXPRESSIONS], expression)
+}
+
+/// A service or method that an expression for such matches.
+pub(super) fn called_by(random: &mut Random, expression: &str) -> Option<&'static str> {
+    sample(random, &[SERVICE_EXPRESSIONS, METHOD_EXPRESSIONS], expression)
+}
+
+fn sample(random: &mut Random, tables: &[&[Expression]], expression: &str) -> Option<&'static str> {
+    let all = tables.iter().copied().flatten().filter(|(text, _)| *text == expression);
     let samples: Vec<&'static str> = all.flat_map(|(_, samples)| samples.iter().copied()).collect();
     (!samples.is_empty()).then(|| random.any(&samples))
 }
