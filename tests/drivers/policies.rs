@@ -176,7 +176,7 @@ async fn a_retry_goes_to_another_endpoint() -> Result<()> {
 }
 
 /// The waits before the retries of each request, in milliseconds, sorted: the first ones, the second ones.
-async fn waits(address: SocketAddr, path: &str, foo: &Echo) -> Result<[Vec<f64>; 2]> {
+async fn waits(address: SocketAddr, path: &str, backend: &Echo) -> Result<[Vec<f64>; 2]> {
     let mut requests = JoinSet::new();
     for number in 0..300 {
         let request = get(&format!("{path}?fail=9&key={path}{number}"));
@@ -189,7 +189,7 @@ async fn waits(address: SocketAddr, path: &str, foo: &Echo) -> Result<[Vec<f64>;
     }
     let mut waits = [vec![], vec![]];
     for number in 0..300 {
-        let arrivals = foo.arrivals(&format!("{path}{number}"));
+        let arrivals = backend.arrivals(&format!("{path}{number}"));
         for (waits, pair) in waits.iter_mut().zip(arrivals.windows(2)) {
             if let [before, after] = pair {
                 waits.push((after.at - before.at).as_secs_f64() * 1000.0);

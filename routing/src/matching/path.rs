@@ -77,10 +77,12 @@ fn ends_element(prefix: &str, rest: &[u8]) -> bool {
 
 /// What the CRD forbids for `Exact` and `PathPrefix`.
 pub(crate) fn check(value: &str) -> Result<(), String> {
-    // Nearly every path is of these alone, which makes nothing below true.
+    // Nearly every path is of whole elements of these alone, which makes nothing below true.
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
-    if let Some(elements) = value.strip_prefix('/')
-        && elements.split('/').all(|element| !element.is_empty() && element.bytes().all(plain))
+    let mut before = b'/';
+    let mut no_two_slashes = |byte| byte != std::mem::replace(&mut before, byte) || byte != b'/';
+    if let Some(rest) = value.strip_prefix('/')
+        && rest.bytes().all(|byte| no_two_slashes(byte) && (plain(byte) || byte == b'/'))
     {
         return Ok(());
     }

@@ -106,7 +106,7 @@ pub extern "C" fn input() -> *mut u8 {
 /// Reads the input: as plain JSON (0), or as the filter does (1). What was read is kept until [`forget`].
 #[allow(unsafe_code)]
 #[unsafe(no_mangle)]
-pub extern "C" fn read(how: u32) {
+pub extern "C" fn read_input(how: u32) {
     let read = INPUT.with_borrow(|input| if how == 0 { read_value(input) } else { read_table(input) });
     READ.set(read);
 }
