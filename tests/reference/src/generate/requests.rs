@@ -92,6 +92,13 @@ pub(super) fn question(
             headers.insert(0, (":path".to_owned(), b"1".to_vec()));
         }
     }
+    if options.wire {
+        // Envoy joins the lines of these in ways of its own.
+        for name in ["content-type", "cookie", "accept"] {
+            let mut first = true;
+            headers.retain(|line| line.0 != name || std::mem::take(&mut first));
+        }
+    }
     // A header named `host` becomes `:authority` before the filter sees it.
     headers.retain(|line| line.0 != "host");
     Question {
