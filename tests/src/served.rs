@@ -72,7 +72,7 @@ impl Served {
         let mut held = Vec::new();
         for (key, gateway) in &model.gateways {
             for listener in gateway.listeners.values() {
-                let free = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
+                let free = TcpListener::bind((own_address(), 0))?;
                 bindings.insert((key.clone(), listener.port), free.local_addr()?);
                 held.push(free);
             }
@@ -159,6 +159,13 @@ fn merged(
         }
     }
     merged
+}
+
+/// An address of the loopback network that no other process uses: of this many ports, one that was free a moment ago is
+/// soon somebody else's on 127.0.0.1.
+fn own_address() -> Ipv4Addr {
+    let [_, a, b, c] = std::process::id().to_be_bytes();
+    Ipv4Addr::new(127, a | 64, b, c)
 }
 
 fn key(gateway: &str) -> ObjectKey {

@@ -155,9 +155,10 @@ impl Cors {
     pub(crate) fn verdict<'r>(&self, request: &Request<'r>) -> Verdict<'r> {
         let mut origins = values(request, "origin");
         let Some(origin) = origins.next() else { return Verdict::NoOrigin };
-        // What is sent back is visible ASCII, as every origin is (Fetch, "Origin header").
-        let text =
-            std::str::from_utf8(origin).ok().filter(|text| text.bytes().all(|byte| byte.is_ascii_graphic()));
+        // What is sent back is what an origin can be (Fetch, "Origin header"). Of several headers Envoy makes one with
+        // commas.
+        let sound = |byte: u8| byte.is_ascii_alphanumeric() || b"+-.:/[]_".contains(&byte);
+        let text = std::str::from_utf8(origin).ok().filter(|text| text.bytes().all(sound));
         match text {
             Some(text) if origins.next().is_none() && self.origins.allow(text) => Verdict::Allowed(text),
             _ => Verdict::Refused,
@@ -252,7 +253,7 @@ impl<'a> Parts<'a> {
             Some((host, port)) if !port.ends_with(']') => (host, parse_port(port)?),
             _ => (rest, own_port),
         };
-        (!host.is_empty()).then_some(Self { scheme, host, port })
+        (!host.is_empty() && !host.contains('/')).then_some(Self { scheme, host, port })
     }
 }
 
@@ -418,6 +419,10 @@ mod tests {
             "https://foo.com:0",
             "https://foo.com https://foo.com",
             "https://é.bar.com",
+            "https://evil.com,a.bar.com",
+            "https://evil.com/a.bar.com",
+            "https://evil.com?a.bar.com",
+            "https://evil@a.bar.com",
         ] {
             assert_eq!(verdict(&cors, &[origin]), Some(false), "{origin}");
         }
@@ -431,7 +436,9 @@ mod tests {
         for origin in ["https://foo.com", "null", "chrome-extension://abc"] {
             assert_eq!(verdict(&every, &[origin]), Some(true), "{origin}");
         }
-        assert_eq!(verdict(&every, &["a b"]), Some(false));
+        for origin in ["a b", "https://a.test,https://b.test"] {
+            assert_eq!(verdict(&every, &[origin]), Some(false), "{origin}");
+        }
         assert_eq!(verdict(&compiled("{}").unwrap(), &["https://foo.com"]), Some(false));
     }
 
