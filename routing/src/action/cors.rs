@@ -22,11 +22,12 @@ const EXPOSE_HEADERS: &str = "access-control-expose-headers";
 const ALLOW_METHODS: &str = "access-control-allow-methods";
 const ALLOW_HEADERS: &str = "access-control-allow-headers";
 const MAX_AGE: &str = "access-control-max-age";
-/// Of a draft (Private Network Access) that browsers have tried.
+/// Of a draft (Private Network Access, then Local Network Access) that browsers have tried.
 const ALLOW_PRIVATE_NETWORK: &str = "access-control-allow-private-network";
+const ALLOW_LOCAL_NETWORK: &str = "access-control-allow-local-network";
 
 /// Everything that a backend may say about other origins. Where the gateway speaks about them, it alone does.
-const BY_BACKENDS: [&str; 7] = [
+const BY_BACKENDS: [&str; 8] = [
     ALLOW_ORIGIN,
     ALLOW_CREDENTIALS,
     EXPOSE_HEADERS,
@@ -34,6 +35,7 @@ const BY_BACKENDS: [&str; 7] = [
     ALLOW_HEADERS,
     MAX_AGE,
     ALLOW_PRIVATE_NETWORK,
+    ALLOW_LOCAL_NETWORK,
 ];
 
 /// Changes of the answer to a request without an origin: caches must not give it to one that has an origin.

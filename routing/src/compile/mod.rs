@@ -183,8 +183,17 @@ impl<'c> Compiler<'c> {
             hostnames: hostnames.iter().map(|hostname| hostname.text()).collect(),
         });
         let first = self.next_match();
+        let mut names = BTreeSet::new();
         for (i, rule) in route.rules.iter().enumerate() {
-            self.within(format_args!("rules[{i}]"), |compiler| compiler.rule(rule, route.kind, index, i));
+            self.within(format_args!("rules[{i}]"), |compiler| {
+                // Sessions know a rule by its name.
+                if let Some(name) = &rule.name
+                    && !names.insert(name)
+                {
+                    compiler.problems.add("name", format!("\"{name}\" is the name of another rule too"));
+                }
+                compiler.rule(rule, route.kind, index, i);
+            });
         }
         let matches = first..self.next_match();
         self.pairs = self.pairs.saturating_add(matches.len().saturating_mul(hostnames.len()));
