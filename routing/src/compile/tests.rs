@@ -144,6 +144,15 @@ fn a_route_stands_once_in_a_listener() {
 }
 
 #[test]
+fn a_name_is_that_of_one_rule() {
+    let rules = r#", "rules": [{"name": "a"}, {"name": "b"}, {}, {}, {"name": "a"}]"#;
+    assert_eq!(
+        in_route(rules),
+        ["listeners[0].routes[0].rules[4].name: \"a\" is the name of another rule too"]
+    );
+}
+
+#[test]
 fn backends() {
     assert_eq!(
         in_rule(
