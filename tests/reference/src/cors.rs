@@ -79,6 +79,8 @@ fn allows(cors: &Cors, question: &Question) -> bool {
             Some(end) => origin.host.len() > end.len() && origin.host.ends_with(end),
             None => origin.host == allowed.host,
         };
+        // What has more than a scheme, a host and a port is nobody's origin (RFC 6454, 7).
+        let host = host && !origin.host.contains(['/', '?', '#', '@']);
         host && origin.scheme == allowed.scheme && origin.port == allowed.port
     })
 }
