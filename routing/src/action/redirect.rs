@@ -163,7 +163,10 @@ mod tests {
         assert_eq!(at(b"A.test.", b"/x?y=z").as_deref(), Some("http://A.test./x?y=z"));
         assert_eq!(at(b"[::1]:80", b"/").as_deref(), Some("http://[::1]/"));
         assert_eq!(at(b"a", b"/\xff \r\n\"").as_deref(), Some("http://a/%FF%20%0D%0A\""));
-        for authority in ["", ":80", ".", "..", ".a", "a..b", "a..", "a@b", "a/b", "a\\b", "a b", "a:b", "[]", "[x]", "é", "a?b", "a#b"] {
+        for authority in [
+            "", ":80", ".", "..", ".a", "a..b", "a..", "a@b", "a/b", "a\\b", "a b", "a:b", "[]", "[x]", "é",
+            "a?b", "a#b",
+        ] {
             assert_eq!(at(authority.as_bytes(), b"/"), None, "{authority}");
         }
         for path in ["", "*", "x"] {

@@ -200,9 +200,9 @@ mod tests {
 
     #[test]
     fn what_cannot_be_a_name_has_none() {
-        for authority in [
-            "", "[::1]", "[::1]:80", "a b", "a:b", "user@a", "é.com", ":80", ".", "..", "a..", ".a", "a..b",
-        ] {
+        for authority in
+            ["", "[::1]", "[::1]:80", "a b", "a:b", "user@a", "é.com", ":80", ".", "..", "a..", ".a", "a..b"]
+        {
             assert_eq!(name(authority), "", "{authority}");
         }
         assert_eq!(name(b"\xff\xfe"), "");
