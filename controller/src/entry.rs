@@ -8,6 +8,8 @@ use hyper::http::uri::Authority;
 /// A request's way in.
 #[derive(Debug)]
 pub(crate) struct Entry {
+    /// `http` or `https`.
+    pub(crate) scheme: &'static str,
     /// What Envoy's filter chain tells the filter ([`wire::LISTENER`]).
     pub(crate) listener: String,
     /// Host with port, as it stands in the URL.
@@ -74,7 +76,7 @@ pub(crate) fn find(
         }
     };
     let path = if target.starts_with('/') { target.to_owned() } else { format!("/{target}") };
-    Ok(Entry { listener, authority: authority.as_str().to_owned(), path })
+    Ok(Entry { scheme, listener, authority: authority.as_str().to_owned(), path })
 }
 
 /// How well a filter chain's server name matches: exact before the longest wildcard before none

@@ -89,6 +89,9 @@ impl RouteTable {
         let mut backends = explain_backends(rule);
         for (backend, share) in backends.iter_mut().zip(rule.backends.iter()) {
             let each = serve(Some(share));
+            if !matches!(each, Decision::Forward { .. }) {
+                backend.policy = None;
+            }
             if edits.is_none() || decision.location.is_none() {
                 backend.location = ExplainedDecision::from(&each).location;
             }
@@ -317,7 +320,11 @@ mod tests {
                     {"cluster": "one", "policy": "p-one",
                      "filters": [{"type": "URLRewrite", "urlRewrite": {"hostname": "one.test"}}]},
                     {"cluster": "two"}, {"invalid": "gone"}]},
-                {"matches": [{"path": {"value": "/cors"}, "method": "PUT"}],
+                {"matches": [{"path": {"value": "/sent-away"}}], "policy": "p-rule",
+                 "backends": [{"cluster": "one"}, {"cluster": "two", "filters": [
+                    {"type": "RequestRedirect", "requestRedirect": {"hostname": "other.test"}}]}]},
+                {"matches": [{"path": {"value": "/cors"}, "method": "PUT"}], "policy": "p-rule",
+                 "backends": [{"cluster": "one"}],
                  "filters": [{"type": "CORS", "cors": {"allowOrigins": ["https://a.test"]}}]},
                 {"matches": [{"path": {"value": "/session"}}], "sessionPersistence": {"sessionName": "s"},
                  "backends": [{"cluster": "one"}, {"cluster": "two", "weight": 0}]}]},
@@ -344,6 +351,19 @@ mod tests {
         assert_eq!((backend(1, "policy"), backend(1, "upstream")), (json!("p-rule"), receives("r.test")));
         assert_eq!((backend(2, "policy"), backend(2, "upstream")), (Value::Null, Value::Null));
         assert_eq!((&explained["upstream"], &explained["decision"]["policy"]), (&Value::Null, &Value::Null));
+    }
+
+    #[test]
+    fn only_what_is_forwarded_has_a_policy() {
+        let policies = |explained: &Value| -> Vec<Value> {
+            let backends = explained["backends"].as_array().into_iter().flatten();
+            backends.map(|backend| backend["policy"].clone()).collect()
+        };
+        let sent_away = explain("GET", "r.test", "/sent-away", &[]);
+        assert_eq!(policies(&sent_away), [json!("p-rule"), Value::Null]);
+        let preflight = [("origin", "https://a.test"), ("access-control-request-method", "PUT")];
+        assert_eq!(policies(&explain("OPTIONS", "r.test", "/cors", &preflight)), [Value::Null]);
+        assert_eq!(policies(&explain("PUT", "r.test", "/cors", &[])), [json!("p-rule")]);
     }
 
     #[test]

@@ -333,6 +333,62 @@ fn explain_says_which_and_why() -> Result<()> {
     Ok(())
 }
 
+/// Rules that ask for what Envoy has in its hands, and one with a policy.
+const ENVOYS: &str = r#"
+  - matches: [{path: {value: /scheme}, headers: [{name: x-forwarded-proto, value: https}]}]
+    backendRefs: [{name: cart-v2, port: 80}]
+  - matches: [{path: {value: /scheme}, headers: [{name: x-envoy-foo, value: a}]}]
+    backendRefs: [{name: cart-v2, port: 80}]
+  - matches: [{path: {value: /scheme}, headers: [{name: x-forwarded-proto, value: http}]}]
+    timeouts: {request: 500ms, backendRequest: 200ms}
+    retry: {attempts: 2, codes: [503], backoff: 25ms}
+    filters: [{type: RequestMirror, requestMirror: {backendRef: {name: cart-v2, port: 80}, percent: 20}}]
+    backendRefs: [{name: cart, port: 80}]
+---
+apiVersion: v1
+kind: Service
+metadata: {name: cart, namespace: infra}"#;
+
+#[test]
+fn explain_sees_headers_as_envoy_hands_them_over_and_says_what_policies_ask_for() -> Result<()> {
+    let (folder, _) = manifests()?;
+    let path = folder.path().join("in.yaml");
+    let text = std::fs::read_to_string(&path)?;
+    let service = "\n---\napiVersion: v1\nkind: Service\nmetadata: {name: cart, namespace: infra}";
+    ensure!(text.contains(service), "{text}");
+    std::fs::write(&path, text.replacen(service, ENVOYS, 1))?;
+    let url = "http://shop.example.com/scheme";
+    let forged =
+        ["GET", url, "-H", "x-envoy-foo: a", "-H", "x-forwarded-proto: https", "-H", "x-request-id: mine"];
+    let found = json_of(&on(folder.path(), 0, "explain", &[&["-o", "json"][..], &forged].concat())?)?;
+    assert_eq!((&found["rule"], &found["decision"]["cluster"]), (&json!(4), &json!("infra/cart/80")));
+    assert_eq!(
+        found["notes"],
+        json!([
+            "x-request-id: Envoy makes it anew, at random; what a client sends never arrives",
+            "x-envoy-foo: Envoy removes what a client sends, before any rule sees it",
+            "x-forwarded-proto: Envoy makes it http",
+        ])
+    );
+    let policy = found["backends"][0]["policy"].as_str().context("policy")?;
+    assert_eq!(
+        found["policies"],
+        json!({policy: {
+            "requestTimeout": "500ms", "backendRequestTimeout": "200ms", "pinnedSessions": false,
+            "retry": {"attempts": 2, "codes": [503], "backoff": "25ms"},
+            "mirrors": [{"cluster": "infra/cart-v2/80", "percent": 20.0}],
+        }})
+    );
+    let text = stdout(&on(folder.path(), 0, "explain", &["GET", url])?);
+    let asked = "request timeout 500ms, backend request timeout 200ms, 2 retries on 503 and connection errors \
+                 (backoff 25ms), mirror 20 % to infra/cart-v2/80";
+    assert!(text.contains(&format!("policy    {policy}: {asked}\n")), "{text}");
+    assert!(!text.contains("note"), "{text}");
+    let secure = ["-o", "json", "GET", "https://shop.example.com/scheme"];
+    assert_eq!(json_of(&on(folder.path(), 0, "explain", &secure)?)?["rule"], 2);
+    Ok(())
+}
+
 #[test]
 fn routes_lists_in_order_of_precedence() -> Result<()> {
     let (folder, _) = manifests()?;

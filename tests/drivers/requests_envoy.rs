@@ -41,6 +41,9 @@ struct Did {
 #[serde(deny_unknown_fields)]
 struct Explained {
     path: Option<String>,
+    /// For readers.
+    #[serde(default, rename = "notes")]
+    _notes: Vec<String>,
     decision: ExplainedDecision,
     listener: Option<String>,
     route: Option<ExplainedRoute>,

@@ -1,7 +1,7 @@
 //! `gatewasm explain`: which listener, route, rule and backend a request gets, and why each other candidate lost.
 
-use std::collections::HashMap;
 use std::collections::hash_map::Entry;
+use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -14,9 +14,11 @@ use hyper::header::{HeaderName, HeaderValue};
 use serde::Serialize;
 
 use super::FINE;
+use super::as_envoy::{self, as_envoy_hands_over};
 use super::inputs::{Backends, Inputs};
 use super::normal_path::normalise;
 use super::output::{Output, table};
+use super::policies::{self, Asked};
 use crate::entry;
 
 /// Arguments of `gatewasm explain`.
@@ -40,7 +42,7 @@ pub(super) struct Args {
     #[arg(value_name = "URL")]
     url: String,
 
-    /// A header of the request, repeatable: 'name: value'.
+    /// A header of the request, repeatable: 'name: value'. Rules see it as Envoy hands it over.
     #[arg(short = 'H', long = "header", value_name = "HEADER", value_parser = parse_header)]
     headers: Vec<(HeaderName, HeaderValue)>,
 
@@ -66,12 +68,13 @@ fn parse_header(text: &str) -> Result<(HeaderName, HeaderValue)> {
 
 pub(super) fn run(args: &Args) -> Result<u8> {
     let inputs = Inputs { filename: args.filename.clone(), backends: args.backends.clone() };
-    let (config, routes) = inputs.table()?;
+    let (config, routes, policies) = inputs.table()?;
     let entry = entry::find(&config, &args.url, args.gateway.as_deref(), args.sni.as_deref())?;
     let path =
         normalise(&entry.path).with_context(|| format!("Envoy answers 400 to the path {:?}", entry.path))?;
+    let handed = as_envoy_hands_over(&args.headers, entry.scheme);
     let headers: Vec<(&[u8], &[u8])> =
-        args.headers.iter().map(|(name, value)| (name.as_str().as_bytes(), value.as_bytes())).collect();
+        handed.iter().map(|(name, value)| (name.as_str().as_bytes(), value.as_bytes())).collect();
     let host = headers.iter().find(|(name, _)| *name == b"host").map(|(_, value)| *value);
     let authority = without_trailing_dot(host.unwrap_or(entry.authority.as_bytes()));
     let request = Request {
@@ -83,7 +86,9 @@ pub(super) fn run(args: &Args) -> Result<u8> {
     let clock = || SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_secs());
     let explanation = routes.explain_at(entry.listener.as_bytes(), &request, &clock);
     let path = (path != entry.path).then_some(path);
-    args.output.print(&Explained { path, explanation }, text)?;
+    let notes = as_envoy::notes(&args.headers, &handed, &config);
+    let policies = policies::named(&explanation, &policies);
+    args.output.print(&Explained { path, notes, policies, explanation }, text)?;
     Ok(FINE)
 }
 
@@ -104,6 +109,12 @@ struct Explained {
     /// The path in normal form, where it was not: the filter and the backend see this one.
     #[serde(skip_serializing_if = "Option::is_none")]
     path: Option<String>,
+    /// Headers that the filter gets otherwise than the client sends them.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    notes: Vec<String>,
+    /// What the policies of the backends ask for, where it is known.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    policies: BTreeMap<String, Asked>,
     #[serde(flatten)]
     explanation: Explanation,
 }
@@ -156,12 +167,13 @@ fn decision(explanation: &Explanation) -> String {
     }
 }
 
-fn text(Explained { path, explanation }: &Explained) -> String {
+fn text(Explained { path, notes, policies, explanation }: &Explained) -> String {
     let mut rows: Vec<Vec<String>> = Vec::new();
     let mut row = |name: &str, value: String| rows.push(vec![name.to_owned(), value]);
     if let Some(path) = path {
         row("path", format!("{path}  in normal form"));
     }
+    notes.iter().for_each(|note| row("note", note.clone()));
     row("decision", decision(explanation));
     if let Some(listener) = &explanation.listener {
         row("listener", listener.clone());
@@ -187,6 +199,7 @@ fn text(Explained { path, explanation }: &Explained) -> String {
         backend.edits.iter().flat_map(changes).for_each(|change| row("", change));
         backend.upstream.iter().flat_map(arrives).for_each(|line| row("", format!("receives {line}")));
     }
+    policies.iter().for_each(|(name, asked)| row("policy", format!("{name}: {asked}")));
     changes(&explanation.edits).into_iter().for_each(|change| row("change", change));
     explanation.upstream.iter().flat_map(arrives).for_each(|line| row("upstream", line));
     let mut text = table(&rows);

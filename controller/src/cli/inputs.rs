@@ -1,6 +1,7 @@
 //! What the commands that do not serve work on: manifests, or a filter config as it stands.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail, ensure};
@@ -8,6 +9,7 @@ use gatewasm_routing::config::FilterConfig;
 use gatewasm_routing::{ConfigProblem, RouteTable, compile, parse};
 use serde_json::Value;
 
+use crate::model::Policy;
 use crate::problem::{Place, Problem, Severity};
 use crate::snapshot::Snapshot;
 use crate::source;
@@ -94,24 +96,27 @@ impl Inputs {
         Ok(Read::Manifests { snapshot: Box::new(loaded.snapshot), translation: Box::new(translation) })
     }
 
-    /// The filter config of the inputs, and its table. Problems of the manifests are printed to stderr: they do not
-    /// keep what is sound from being shown.
+    /// The filter config of the inputs, its table, and the policies that manifests ask for: of a filter config only
+    /// their names are known. Problems of the manifests are printed to stderr: they do not keep what is sound from
+    /// being shown.
     ///
     /// # Errors
     ///
     /// When there is nothing to read, or the filter would refuse the config.
-    pub(super) fn table(&self) -> Result<(FilterConfig, RouteTable)> {
-        let config = match self.read()? {
+    pub(super) fn table(&self) -> Result<(FilterConfig, RouteTable, BTreeMap<String, Policy>)> {
+        let (config, policies) = match self.read()? {
             Read::Manifests { snapshot, translation } => {
                 if !translation.problems.is_empty() {
                     eprint!("{}", crate::problem::print(&translation.problems, snapshot.len()));
                 }
-                translation.model.filter_config
+                (translation.model.filter_config, translation.model.policies)
             }
-            Read::FilterConfig { path, config } => config.map_err(|problems| refused(&path, &problems))?,
+            Read::FilterConfig { path, config } => {
+                (config.map_err(|problems| refused(&path, &problems))?, BTreeMap::new())
+            }
         };
         match compile(&config) {
-            Ok(table) => Ok((config, table)),
+            Ok(table) => Ok((config, table, policies)),
             Err(problems) => bail!(refused("the translated filter config", &problems)),
         }
     }

@@ -1,12 +1,14 @@
 //! The command line: what the user types, and how results, problems and failures are told.
 //! Results go to stdout, everything else to stderr; exit 0 fine, 1 problems found, 2 could not run.
 
+mod as_envoy;
 mod check;
 mod explain;
 mod filter;
 mod inputs;
 mod normal_path;
 mod output;
+mod policies;
 mod render;
 mod routes;
 mod run;

@@ -19,7 +19,7 @@ pub(super) struct Args {
 }
 
 pub(super) fn run(args: &Args) -> Result<u8> {
-    let (_, routes) = args.inputs.table()?;
+    let (_, routes, _) = args.inputs.table()?;
     args.output.print(&routes.list(), |list| text(list))?;
     Ok(FINE)
 }
