@@ -121,8 +121,12 @@ fn routes(random: &mut Random, words: &Words, options: Options, shape: Shape) ->
             1 => vec![random.any(&words.hostnames).to_owned()],
             _ => random.some(&words.hostnames, 50).into_iter().map(|&hostname| hostname.to_owned()).collect(),
         };
-        let rules =
-            (0..random.between(1, shape.rules)).map(|_| rule(random, words, options, shape, kind)).collect();
+        let rules = (0..random.between(1, shape.rules)).map(|place| {
+            // A name may stand once in a route.
+            let name = random.percent(5).then(|| format!("name-{place}"));
+            Rule { name, ..rule(random, words, options, shape, kind) }
+        });
+        let rules = rules.collect();
         let creation_timestamp = random.any(&words.times).map(str::to_owned);
         routes.push(Route { kind, namespace, name, creation_timestamp, hostnames, rules });
     }
@@ -141,7 +145,7 @@ fn rule(random: &mut Random, words: &Words, options: Options, shape: Shape, kind
     let http = kind == RouteKind::HttpRoute;
     let place = |of_rule| filters::Place { http, prefixes: prefixes && http, of_rule };
     Rule {
-        name: random.percent(5).then(|| "name".to_owned()),
+        name: None,
         matches,
         invalid: random.percent(4).then(|| "not supported".to_owned()),
         filters: filters::list(random, options, place(true)),
