@@ -52,7 +52,7 @@ function documents() {
   write(reader);
   const [values, tables] = [[], []];
   const read = (how) => {
-    const ms = time(() => reader.read(how));
+    const ms = time(() => reader.read_input(how));
     reader.forget();
     return ms;
   };

@@ -7,6 +7,7 @@ use rustc_hash::FxHashMap;
 use super::Asked;
 use super::automaton::{Automata, Automaton};
 use super::candidates::Candidates;
+use super::lengths::Lengths;
 use crate::matching::value;
 use crate::table::Match;
 
@@ -17,8 +18,8 @@ const FEW: usize = 8;
 #[derive(Debug)]
 pub(super) struct ExpressionIndex {
     buckets: FxHashMap<Box<[u8]>, Bucket>,
-    /// The lengths of the literals, longest first.
-    lengths: Box<[usize]>,
+    /// The lengths of the literals.
+    lengths: Lengths,
 }
 
 /// Expressions that begin with the same literal, by their least id.
@@ -64,10 +65,9 @@ impl ExpressionIndex {
             .into_iter()
             .map(|(literal, expressions)| (literal, Bucket::new(expressions, matches, automata)))
             .collect();
-        let mut lengths: Vec<_> = buckets.keys().map(|literal| literal.len()).collect();
-        lengths.sort_unstable_by(|a, b| b.cmp(a));
-        lengths.dedup();
-        Some(Box::new(Self { buckets, lengths: lengths.into() }))
+        let mut lengths = Lengths::default();
+        buckets.keys().for_each(|literal| lengths.insert(literal.len()));
+        Some(Box::new(Self { buckets, lengths }))
     }
 
     /// The least id that holds and is less than `best`, of matches whose expression matches `text`; else `best`.
@@ -79,7 +79,7 @@ impl ExpressionIndex {
         best: u32,
         matches: impl Fn(&Match) -> bool,
     ) -> u32 {
-        let literals = self.lengths.iter().filter_map(|length| text.get(..*length));
+        let literals = self.lengths.up_to(text.len()).filter_map(|length| text.get(..length));
         let buckets = literals.filter_map(|literal| self.buckets.get(literal));
         buckets.fold(best, |best, bucket| bucket.first(asked, text, best, &matches))
     }

@@ -60,7 +60,8 @@ pub extern "C" fn describe() -> usize {
 }
 
 /// Makes the workload of this place in [`WORKLOADS`]. Returns its number of requests; 0 where there is none.
-// The names must survive in the module; the lint counts that as unsafe.
+// The names must survive in the module; the lint counts that as unsafe. None may be one of libc, which natively would be
+// called in its place.
 #[allow(unsafe_code)]
 #[unsafe(no_mangle)]
 pub extern "C" fn prepare(place: u32) -> u32 {
@@ -106,7 +107,7 @@ pub extern "C" fn input() -> *mut u8 {
 /// Reads the input: as plain JSON (0), or as the filter does (1). What was read is kept until [`forget`].
 #[allow(unsafe_code)]
 #[unsafe(no_mangle)]
-pub extern "C" fn read(how: u32) {
+pub extern "C" fn read_input(how: u32) {
     let read = INPUT.with_borrow(|input| if how == 0 { read_value(input) } else { read_table(input) });
     READ.set(read);
 }
