@@ -1,8 +1,8 @@
 //! The names by which Envoy's configuration and the filter speak with each other: one place for both sides.
 //!
 //! Envoy strips every client-sent header with [`PREFIX`] before anything else looks at the request
-//! (`early_header_mutation`), then each filter chain appends [`LISTENER`]. The filter overwrites [`CLUSTER`] (and
-//! [`POLICY`]), Envoy's single route reads them and removes all three before a backend sees the request.
+//! (`early_header_mutation`), then each filter chain appends [`LISTENER`]. The filter sets [`CLUSTER`], [`POLICY`] and
+//! [`ENDPOINT`]; Envoy's routes read them, and remove all of them before a backend sees the request.
 
 /// Every header that is between Envoy and the filter alone begins with this.
 pub const PREFIX: &str = "x-gw-";

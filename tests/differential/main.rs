@@ -17,7 +17,7 @@ async fn main() -> Result<()> {
     let rule_sets = numbers.next().unwrap_or(Ok(1000))?;
     let requests = usize::try_from(numbers.next().unwrap_or(Ok(100))?)?;
     println!("through Envoy: seed {seed}");
-    let plan = Plan { seed, rule_sets, requests, batch: 100, options: Options::default() };
+    let plan = Plan { seed, rule_sets, requests, batch: 50, options: Options::default() };
     print!("{}", compare(plan).await?);
     Ok(())
 }

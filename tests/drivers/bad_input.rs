@@ -183,10 +183,10 @@ fn filters_that_cannot_be_served() {
             "remove its backendRefs",
         ),
         (
-            "{type: RequestMirror, requestMirror: {backendRef: {name: good, port: 80}}}".to_owned(),
+            "{type: ExtensionRef, extensionRef: {group: example.com, kind: Limit, name: x}}".to_owned(),
             "UnsupportedValue",
             "spec.rules[0].filters[0]",
-            "RequestMirror",
+            "ExtensionRef",
         ),
     ] {
         let run = run(&route(&format!(

@@ -1,31 +1,22 @@
 //! The request table through a real Envoy, and `gatewasm explain` held to what Envoy did.
 //!
-//! One Envoy serves all files at once: the Gateways of each get a namespace of their own. Its access log says which
-//! listener, route and rule took each request.
+//! One Envoy serves all files at once. Its access log says which listener, route and rule took each request.
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
-use gatewasm::model::{self, Model};
-use gatewasm::object::ObjectKey;
-use gatewasm::render::{ConfigSource, Settings, files, render};
-use gatewasm::xds::agent::Target;
 use gatewasm_request_table::{Case, Outcome, Table, tables};
-use gatewasm_routing::config::{FilterConfig, Header, Listener, Protocol};
+use gatewasm_routing::config::Header;
 use gatewasm_routing::wire;
-use gatewasm_tests::certificate::Certificate;
 use gatewasm_tests::client::Answer;
-use gatewasm_tests::echo::Echo;
-use gatewasm_tests::exact::{Exact, Sent, Tls};
-use gatewasm_tests::process::Process;
+use gatewasm_tests::exact::{Exact, Sent};
+use gatewasm_tests::served::{Entry, Logged, Served, prefixed};
 use gatewasm_tests::tools;
 use serde::Deserialize;
 use serde_json::Value;
-use tokio::net::TcpStream;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
@@ -33,15 +24,6 @@ use tokio::task::JoinSet;
 const PARALLEL: usize = 4;
 
 const LIMIT: Duration = Duration::from_secs(30);
-
-/// The way into a Gateway for a case, as a client sees it.
-#[derive(Clone, Debug)]
-struct Entry {
-    gateway: String,
-    port: u16,
-    /// SNI, on HTTPS.
-    server_name: Option<String>,
-}
 
 /// What Envoy did with a request.
 #[derive(Debug)]
@@ -52,16 +34,6 @@ struct Did {
     logged: Logged,
     /// Its connection, open to the end of the test: the log tells requests apart by the client's address.
     _sent: Sent,
-}
-
-/// A line of Envoy's access log; `null` where nothing was chosen.
-#[derive(Clone, Debug, Deserialize)]
-struct Logged {
-    client: SocketAddr,
-    path: String,
-    listener: Option<String>,
-    route: Option<String>,
-    rule: Option<String>,
 }
 
 /// What `gatewasm explain -o json` prints, as a reader of its documentation would take it in.
@@ -166,7 +138,8 @@ struct ExplainedCandidate {
 async fn every_case_goes_through_envoy_and_explain_agrees() -> Result<()> {
     let tables = Arc::new(tables().map_err(|fault| anyhow!(fault))?);
     let folder = tempfile::tempdir()?;
-    let world = Arc::new(World::start(&tables, folder.path()).await?);
+    let configs: Vec<_> = tables.iter().map(|table| &table.config).collect();
+    let served = Arc::new(Served::start(&configs, folder.path()).await?);
 
     let mut left_out = 0;
     let mut work = JoinSet::new();
@@ -180,12 +153,12 @@ async fn every_case_goes_through_envoy_and_explain_agrees() -> Result<()> {
                 left_out += 1;
                 continue;
             }
-            let (tables, world, turns, config) =
-                (Arc::clone(&tables), Arc::clone(&world), Arc::clone(&turns), config.clone());
+            let (tables, served, turns, config) =
+                (Arc::clone(&tables), Arc::clone(&served), Arc::clone(&turns), config.clone());
             work.spawn(async move {
                 let _turn = turns.acquire().await;
                 let (table, case) = (&tables[number], &tables[number].cases[index]);
-                let result = run(&world, number, table, case, &config).await;
+                let result = run(&served, number, table, case, &config).await;
                 result.map_err(|error| format!("{}: {}: {error:#}", table.file, case.name))
             });
         }
@@ -205,9 +178,10 @@ async fn every_case_goes_through_envoy_and_explain_agrees() -> Result<()> {
     Ok(())
 }
 
-async fn run(world: &World, number: usize, table: &Table, case: &Case, config: &Path) -> Result<Did> {
-    let entry = entry(&table.config, &case.entry)?;
-    let did = world.send(number, &entry, case).await.context("Envoy")?;
+async fn run(served: &Served, number: usize, table: &Table, case: &Case, config: &Path) -> Result<Did> {
+    let entry =
+        Entry::new(&table.config, &case.entry).context("a case for the engine alone says engineOnly")?;
+    let did = send(served, number, &entry, case).await.context("Envoy")?;
     let allowed = case.expect.allowed();
     ensure!(allowed.contains(&did.outcome), "Envoy: expected one of {allowed:?}, saw {did:?}");
     // Where chance has chosen otherwise than in the case, other things are to be seen.
@@ -392,19 +366,19 @@ async fn explain_normalises_paths_as_envoy_does() -> Result<()> {
     let tables = tables().map_err(|fault| anyhow!(fault))?;
     let table = tables.iter().find(|table| table.file == "paths.yaml").context("paths.yaml")?;
     let folder = tempfile::tempdir()?;
-    let world = World::start(std::slice::from_ref(table), folder.path()).await?;
+    let served = Served::start(&[&table.config], folder.path()).await?;
     let config = folder.path().join("paths.json");
     std::fs::write(&config, serde_json::to_vec(&table.config)?)?;
     let case = table.cases.iter().find(|case| case.request.host == "default.test").context("default.test")?;
-    let entry = entry(&table.config, &case.entry)?;
-    let address = *world.bindings.values().next().context("address")?;
+    let entry = Entry::new(&table.config, &case.entry)?;
+    let address = served.address(0, &entry)?;
     let mut different = Vec::new();
     for path in PATHS {
         let mut case = case.clone();
         case.request.path = (*path).to_owned();
         let request = Exact { method: "GET", target: path, host: &case.request.host, headers: &[] };
         let sent = request.send(address, None).await?;
-        let seen = world.logged(sent.from).await?.path;
+        let seen = logged(&served, sent.from).await?.path;
         let explained = explain(&config, &entry, &case).await?.path.unwrap_or_else(|| (*path).to_owned());
         if explained != seen {
             different.push(format!("{path}: {seen} for Envoy, {explained} for explain"));
@@ -440,106 +414,32 @@ async fn explain(config: &Path, entry: &Entry, case: &Case) -> Result<Explained>
         .with_context(|| format!("{command:?} printed {}", String::from_utf8_lossy(&output.stdout)))
 }
 
-/// Envoy with the Gateways of all files, and its backends.
-struct World {
-    bindings: BTreeMap<(ObjectKey, u16), SocketAddr>,
-    certificate: Certificate,
-    envoy: Process,
-    _echoes: Vec<Echo>,
+async fn send(served: &Served, number: usize, entry: &Entry, case: &Case) -> Result<Did> {
+    let request = Exact {
+        method: &case.request.method,
+        target: &case.request.path,
+        host: &case.request.host,
+        headers: &case.request.headers,
+    };
+    let sent = request.send(served.address(number, entry)?, served.tls(entry)).await?;
+    let outcome = outcome(&sent.answer, case)?;
+    let (answer, logged) = (sent.answer.clone(), logged(served, sent.from).await?);
+    Ok(Did { outcome, answer, logged, _sent: sent })
 }
 
-impl World {
-    async fn start(tables: &[Table], folder: &Path) -> Result<Self> {
-        let configs = tables.iter().map(|table| &table.config);
-        let names: BTreeSet<&String> = configs
-            .flat_map(|config| &config.listeners)
-            .flat_map(|listener| &listener.routes)
-            .flat_map(|route| &route.rules)
-            .flat_map(|rule| &rule.backends)
-            .filter_map(|backend| backend.cluster.as_ref())
-            .collect();
-        let mut echoes = Vec::new();
-        let mut clusters = BTreeMap::new();
-        for name in names {
-            let echo = Echo::start(name).await?;
-            let endpoint = model::Endpoint { host: echo.address.ip().to_string(), port: echo.address.port() };
-            clusters.insert(
-                name.clone(),
-                model::Cluster { endpoints: BTreeSet::from([endpoint]), ..model::Cluster::default() },
-            );
-            echoes.push(echo);
-        }
-        let certificate = certificate(tables)?;
-        let model = merge(tables, clusters, &certificate);
-
-        let filter_path = folder.join("gatewasm.wasm");
-        std::fs::write(&filter_path, gatewasm::filter_binary::WASM)?;
-        let mut bindings = BTreeMap::new();
-        for (key, gateway) in &model.gateways {
-            for listener in gateway.listeners.values() {
-                bindings.insert((key.clone(), listener.port), tools::free_address()?);
-            }
-        }
-        let source = ConfigSource::Files(folder.to_owned());
-        let settings = Settings { bindings, source, filter_path, access_log: true };
-        let addresses = Target::in_folder(folder, 1).addresses();
-        for (name, text) in files::files(&render(&model, &settings), &settings, &addresses)? {
-            std::fs::write(folder.join(name), text)?;
-        }
-        let bootstrap = folder.join("bootstrap.yaml");
-        let envoy = Process::start(
-            &tools::envoy()?,
-            &[
-                "--config-path",
-                bootstrap.to_str().context("path")?,
-                "--concurrency",
-                "1",
-                "--disable-hot-restart",
-                "--log-level",
-                "warning",
-                // The access log is read while Envoy runs.
-                "--file-flush-interval-msec",
-                "20",
-            ],
-        )?;
-        for address in settings.bindings.values() {
-            let connects = async || Ok(TcpStream::connect(*address).await.map(|_| true)?);
-            envoy.until(&format!("{address} to be served"), LIMIT, connects).await?;
-        }
-        Ok(Self { bindings: settings.bindings, certificate, envoy, _echoes: echoes })
-    }
-
-    async fn send(&self, number: usize, entry: &Entry, case: &Case) -> Result<Did> {
-        let key = key(&prefixed(number, &entry.gateway))?;
-        let address = *self.bindings.get(&(key, entry.port)).context("no such port")?;
-        let request = Exact {
-            method: &case.request.method,
-            target: &case.request.path,
-            host: &case.request.host,
-            headers: &case.request.headers,
-        };
-        let tls = entry.server_name.as_ref();
-        let tls = tls.map(|server_name| Tls { server_name, root: &self.certificate.chain });
-        let sent = request.send(address, tls).await?;
-        let outcome = outcome(&sent.answer, case)?;
-        let (answer, logged) = (sent.answer.clone(), self.logged(sent.from).await?);
-        Ok(Did { outcome, answer, logged, _sent: sent })
-    }
-
-    /// The line of the access log for the connection from `client`.
-    async fn logged(&self, client: SocketAddr) -> Result<Logged> {
-        let mark = format!("\"{client}\"");
-        let line = || {
-            let output = self.envoy.output();
-            output.lines().find(|line| line.starts_with('{') && line.contains(&mark)).map(str::to_owned)
-        };
-        let what = format!("a line of the access log for {client}");
-        self.envoy.until(&what, LIMIT, async || Ok(line().is_some())).await?;
-        let line = line().context(what)?;
-        let logged: Logged = serde_json::from_str(&line).with_context(|| line.clone())?;
-        ensure!(logged.client == client, "{line}");
-        Ok(logged)
-    }
+/// The line of the access log for the connection from `client`.
+async fn logged(served: &Served, client: SocketAddr) -> Result<Logged> {
+    let mark = format!("\"{client}\"");
+    let line = || {
+        let output = served.envoy.output();
+        output.lines().find(|line| line.starts_with('{') && line.contains(&mark)).map(str::to_owned)
+    };
+    let what = format!("a line of the access log for {client}");
+    served.envoy.until(&what, LIMIT, async || Ok(line().is_some())).await?;
+    let line = line().context(what)?;
+    let logged: Logged = serde_json::from_str(&line).with_context(|| line.clone())?;
+    ensure!(logged.client == client, "{line}");
+    Ok(logged)
 }
 
 /// An answer of 200 is an echo's, which says its name, or one of gRPC, whose status is a header; every other is Envoy's or
@@ -561,91 +461,4 @@ fn outcome(answer: &Answer, case: &Case) -> Result<Outcome> {
     let leaked: Vec<_> = echoed.headers.keys().filter(|name| name.starts_with(wire::PREFIX)).collect();
     ensure!(leaked.is_empty(), "the backend saw {leaked:?}");
     Ok(Outcome::Cluster(echoed.backend))
-}
-
-/// The Gateways of all files in one model, each file's in namespaces of its own.
-fn merge(tables: &[Table], clusters: BTreeMap<String, model::Cluster>, certificate: &Certificate) -> Model {
-    let secret = ObjectKey::new("infra", "certificate");
-    let mut merged = Model {
-        gateways: BTreeMap::new(),
-        clusters,
-        policies: BTreeMap::new(),
-        certificates: BTreeMap::from([(
-            secret.clone(),
-            model::Certificate {
-                chain: certificate.chain.clone(),
-                private_key: certificate.private_key.clone(),
-            },
-        )]),
-        filter_config: FilterConfig {
-            access_log: true,
-            session_key: tables.iter().find_map(|table| table.config.session_key.clone()),
-            ..FilterConfig::default()
-        },
-    };
-    for (number, table) in tables.iter().enumerate() {
-        for listener in &table.config.listeners {
-            let tls = listener.protocol == Protocol::Https;
-            let served = model::Listener {
-                port: listener.port,
-                protocol: listener.protocol,
-                hostname: listener.hostname.clone(),
-                certificates: tls.then(|| secret.clone()).into_iter().collect(),
-            };
-            let listener = Listener {
-                name: prefixed(number, &listener.name),
-                gateway: prefixed(number, &listener.gateway),
-                ..listener.clone()
-            };
-            let (namespace, name) = listener.gateway.split_once('/').unwrap_or_default();
-            let section = listener.name.rsplit('/').next().unwrap_or_default().to_owned();
-            let gateway = merged
-                .gateways
-                .entry(ObjectKey::new(namespace, name))
-                .or_insert_with(|| model::Gateway { addresses: vec![], listeners: BTreeMap::new() });
-            gateway.listeners.insert(section, served);
-            merged.filter_config.listeners.push(listener);
-        }
-    }
-    merged
-}
-
-/// `infra/web` of the file with this number.
-fn prefixed(number: usize, name: &str) -> String {
-    format!("file-{number}-{name}")
-}
-
-fn key(gateway: &str) -> Result<ObjectKey> {
-    let (namespace, name) = gateway.split_once('/').context("not namespace/name")?;
-    Ok(ObjectKey::new(namespace, name))
-}
-
-/// How a client comes in by the filter chain `entry`.
-fn entry(config: &FilterConfig, entry: &str) -> Result<Entry> {
-    let found = config.listeners.iter().find_map(|listener| {
-        let server_name = match listener.protocol {
-            Protocol::Http if entry == wire::entry_of_port(&listener.gateway, listener.port) => None,
-            Protocol::Https if entry == listener.name => Some(server_name(listener)),
-            _ => return None,
-        };
-        Some(Entry { gateway: listener.gateway.clone(), port: listener.port, server_name })
-    });
-    found.with_context(|| format!("no filter chain has the entry {entry:?}; say so by engineOnly"))
-}
-
-/// A server name that leads to this listener and to no more specific one of a test's config.
-fn server_name(listener: &Listener) -> String {
-    match listener.hostname.as_deref().map(|hostname| (hostname, hostname.strip_prefix('*'))) {
-        None => "for-every-host.invalid".to_owned(),
-        Some((_, Some(suffix))) => format!("for-the-wildcard{suffix}"),
-        Some((hostname, None)) => hostname.to_owned(),
-    }
-}
-
-/// Self-signed, for the server names of all HTTPS listeners.
-fn certificate(tables: &[Table]) -> Result<Certificate> {
-    let listeners = tables.iter().flat_map(|table| &table.config.listeners);
-    let names: BTreeSet<String> =
-        listeners.filter(|it| it.protocol == Protocol::Https).map(server_name).collect();
-    Certificate::self_signed(names)
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow};
 use http_body_util::{BodyExt, Empty};
-use hyper::body::Bytes;
+use hyper::body::{Bytes, Incoming};
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 use rustls::pki_types::pem::PemObject;
@@ -93,10 +93,17 @@ impl Request {
     async fn over(&self, stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) -> Result<Answer> {
         let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
         let connection = tokio::spawn(connection);
-        let (parts, body) = sender.send_request(self.to_hyper()?).await?.into_parts();
-        let body = body.collect().await?.to_bytes().to_vec();
-        drop(sender);
+        let answer = Answer::read(sender.send_request(self.to_hyper()?).await?).await;
         connection.abort();
+        answer
+    }
+}
+
+impl Answer {
+    /// All of it, once its head is there.
+    pub(crate) async fn read(answer: hyper::Response<Incoming>) -> Result<Self> {
+        let (parts, body) = answer.into_parts();
+        let body = body.collect().await?.to_bytes().to_vec();
         let mut headers = BTreeMap::<String, String>::new();
         for (name, value) in &parts.headers {
             let value = String::from_utf8_lossy(value.as_bytes());
@@ -105,11 +112,9 @@ impl Request {
                 .and_modify(|all| *all = format!("{all},{value}"))
                 .or_insert_with(|| value.into_owned());
         }
-        Ok(Answer { status: parts.status.as_u16(), headers, body })
+        Ok(Self { status: parts.status.as_u16(), headers, body })
     }
-}
 
-impl Answer {
     /// The body as the echo backend wrote it.
     pub fn echoed(&self) -> Result<Echoed> {
         serde_json::from_slice(&self.body).with_context(|| {

@@ -1,11 +1,10 @@
 //! A client's connection that is kept: one request after the other, in cleartext or over TLS.
 
-use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use http_body_util::{BodyExt, Empty};
+use http_body_util::Empty;
 use hyper::body::Bytes;
 use hyper::client::conn::http1::{self, SendRequest};
 use hyper_util::rt::TokioIo;
@@ -15,6 +14,7 @@ use tokio::net::TcpSocket;
 use tokio::task::JoinHandle;
 
 use crate::client::{Answer, Request, connector};
+use crate::exact::Tls;
 
 const TIMEOUT: Duration = Duration::from_secs(60);
 
@@ -28,8 +28,8 @@ pub struct Connection {
 }
 
 impl Connection {
-    /// To `address`; over TLS with an SNI and a PEM root to trust.
-    pub async fn open(address: SocketAddr, tls: Option<(&str, &str)>) -> Result<Self> {
+    /// To `address`, in cleartext or over TLS.
+    pub async fn open(address: SocketAddr, tls: Option<Tls<'_>>) -> Result<Self> {
         let socket = TcpSocket::new_v4()?;
         // A port that the system picks while connecting may be shared by connections to other addresses.
         socket.bind((address.ip(), 0).into())?;
@@ -38,7 +38,7 @@ impl Connection {
         let from = stream.local_addr()?;
         match tls {
             None => Self::over(from, stream).await,
-            Some((server_name, root)) => {
+            Some(Tls { server_name, root }) => {
                 let name = ServerName::try_from(server_name.to_owned())?;
                 let stream = connector(root, &[])?.connect(name, stream).await.context("TLS handshake")?;
                 Self::over(from, stream).await
@@ -58,17 +58,7 @@ impl Connection {
     pub async fn send(&mut self, request: &Request) -> Result<Answer> {
         let exchange = async {
             self.sender.ready().await?;
-            let (parts, body) = self.sender.send_request(request.to_hyper()?).await?.into_parts();
-            let body = body.collect().await?.to_bytes().to_vec();
-            let mut headers = BTreeMap::<String, String>::new();
-            for (name, value) in &parts.headers {
-                let value = String::from_utf8_lossy(value.as_bytes());
-                headers
-                    .entry(name.to_string())
-                    .and_modify(|all| *all = format!("{all},{value}"))
-                    .or_insert_with(|| value.into_owned());
-            }
-            anyhow::Ok(Answer { status: parts.status.as_u16(), headers, body })
+            Answer::read(self.sender.send_request(request.to_hyper()?).await?).await
         };
         let result = tokio::time::timeout(TIMEOUT, exchange).await;
         result

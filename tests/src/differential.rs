@@ -14,12 +14,11 @@ use gatewasm_reference::reference::Expected;
 use gatewasm_reference::run::list;
 use gatewasm_reference::{Expressions, Reference};
 use gatewasm_routing::wire;
-use serde::Deserialize;
 use tokio::task::JoinSet;
 
 use crate::client::{Answer, Request};
 use crate::connection::Connection;
-use crate::served::{Served, prefixed};
+use crate::served::{Logged, Served, prefixed};
 
 /// Rule sets that are under way at a time.
 const PARALLEL: usize = 8;
@@ -52,15 +51,6 @@ pub struct Report {
     pub time: Duration,
     /// How often each kind of outcome was seen.
     pub outcomes: BTreeMap<String, u64>,
-}
-
-/// A line of Envoy's access log.
-#[derive(Clone, Debug, Deserialize)]
-struct Logged {
-    client: SocketAddr,
-    listener: Option<String>,
-    route: Option<String>,
-    rule: Option<String>,
 }
 
 /// A request that was answered, to be held to its line in the access log.

@@ -1,5 +1,5 @@
 //! One Envoy that serves many filter configs at once: the Gateways of each get a namespace of their own, and every
-//! cluster that a rule names is an echo backend.
+//! cluster that a rule names is an echo backend. Of session keys it takes the first for all of them.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
@@ -13,11 +13,13 @@ use gatewasm::render::{ConfigSource, Settings, files, render};
 use gatewasm::xds::agent::Target;
 use gatewasm_routing::config::{FilterConfig, Listener, Protocol};
 use gatewasm_routing::wire;
+use serde::Deserialize;
 use tokio::net::TcpStream;
 
 use crate::certificate::Certificate;
 use crate::connection::Connection;
 use crate::echo::Echo;
+use crate::exact::Tls;
 use crate::process::Process;
 use crate::tools;
 
@@ -33,9 +35,50 @@ pub struct Served {
     _echoes: Vec<Echo>,
 }
 
+/// The way into a Gateway by one of its filter chains, as a client sees it.
+#[derive(Clone, Debug)]
+pub struct Entry {
+    /// `namespace/name`, as the config has it.
+    pub gateway: String,
+    /// The config's port, not the one that Envoy listens on.
+    pub port: u16,
+    /// SNI, on HTTPS.
+    pub server_name: Option<String>,
+}
+
+/// A line of Envoy's access log; `null` where nothing was chosen.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Logged {
+    /// The address that the request came from.
+    pub client: SocketAddr,
+    /// The path as the filter saw it.
+    pub path: String,
+    /// The listener's name, [`prefixed`].
+    pub listener: Option<String>,
+    /// `HTTPRoute namespace/name`.
+    pub route: Option<String>,
+    /// The rule's index within its route.
+    pub rule: Option<String>,
+}
+
 /// A name of the config with this number.
 pub fn prefixed(number: usize, name: &str) -> String {
     format!("config-{number}-{name}")
+}
+
+impl Entry {
+    /// The filter chain `entry` of this config.
+    pub fn new(config: &FilterConfig, entry: &str) -> Result<Self> {
+        let found = config.listeners.iter().find_map(|listener| {
+            let server_name = match listener.protocol {
+                Protocol::Http if entry == wire::entry_of_port(&listener.gateway, listener.port) => None,
+                Protocol::Https if entry == listener.name => Some(server_name(listener)),
+                _ => return None,
+            };
+            Some(Self { gateway: listener.gateway.clone(), port: listener.port, server_name })
+        });
+        found.with_context(|| format!("no filter chain has the entry {entry:?}"))
+    }
 }
 
 impl Served {
@@ -72,7 +115,7 @@ impl Served {
         let mut held = Vec::new();
         for (key, gateway) in &model.gateways {
             for listener in gateway.listeners.values() {
-                let free = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
+                let free = TcpListener::bind((own_address(), 0))?;
                 bindings.insert((key.clone(), listener.port), free.local_addr()?);
                 held.push(free);
             }
@@ -96,6 +139,9 @@ impl Served {
                 "--disable-hot-restart",
                 "--log-level",
                 "warning",
+                // The access log is read while Envoy runs.
+                "--file-flush-interval-msec",
+                "20",
             ],
         )?;
         for address in settings.bindings.values() {
@@ -105,18 +151,22 @@ impl Served {
         Ok(Self { envoy, bindings: settings.bindings, certificate, _echoes: echoes })
     }
 
+    /// Where Envoy listens for this entry of the config with this number.
+    pub fn address(&self, number: usize, entry: &Entry) -> Result<SocketAddr> {
+        let key = key(&prefixed(number, &entry.gateway));
+        self.bindings.get(&(key, entry.port)).copied().with_context(|| format!("{entry:?} is not served"))
+    }
+
+    /// How a client speaks TLS there, on HTTPS.
+    pub fn tls<'a>(&'a self, entry: &'a Entry) -> Option<Tls<'a>> {
+        let server_name = entry.server_name.as_ref()?;
+        Some(Tls { server_name, root: &self.certificate.chain })
+    }
+
     /// A connection that comes in by the filter chain `entry` of the config with this number.
     pub async fn connect(&self, number: usize, config: &FilterConfig, entry: &str) -> Result<Connection> {
-        let listener = config.listeners.iter().find(|listener| match listener.protocol {
-            Protocol::Http => entry == wire::entry_of_port(&listener.gateway, listener.port),
-            Protocol::Https => entry == listener.name,
-        });
-        let listener = listener.with_context(|| format!("no filter chain has the entry {entry:?}"))?;
-        let key = key(&prefixed(number, &listener.gateway));
-        let address = self.bindings.get(&(key, listener.port)).context("no such port")?;
-        let server_name = (listener.protocol == Protocol::Https).then(|| server_name(listener));
-        let tls = server_name.as_deref().map(|name| (name, self.certificate.chain.as_str()));
-        Connection::open(*address, tls).await
+        let entry = Entry::new(config, entry)?;
+        Connection::open(self.address(number, &entry)?, self.tls(&entry)).await
     }
 }
 
@@ -133,7 +183,11 @@ fn merged(
         clusters,
         policies: BTreeMap::new(),
         certificates: BTreeMap::from([(secret.clone(), pair)]),
-        filter_config: FilterConfig { access_log: true, ..FilterConfig::default() },
+        filter_config: FilterConfig {
+            access_log: true,
+            session_key: configs.iter().find_map(|config| config.session_key.clone()),
+            ..FilterConfig::default()
+        },
     };
     for (number, config) in configs.iter().enumerate() {
         for listener in &config.listeners {
@@ -159,6 +213,13 @@ fn merged(
         }
     }
     merged
+}
+
+/// An address of the loopback network that no other process uses: of this many ports, one that was free a moment ago is
+/// soon somebody else's on 127.0.0.1.
+fn own_address() -> Ipv4Addr {
+    let [_, a, b, c] = std::process::id().to_be_bytes();
+    Ipv4Addr::new(127, a | 64, b, c)
 }
 
 fn key(gateway: &str) -> ObjectKey {

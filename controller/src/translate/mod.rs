@@ -8,6 +8,7 @@ mod attach;
 mod backend;
 mod backend_flag;
 mod certificate;
+mod digest;
 mod gateway;
 mod gateway_class;
 mod grpc_match;

@@ -3,9 +3,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use sha2::{Digest as _, Sha256};
-
 use super::backend::{Backends, Speaks};
+use super::digest::digits;
 use super::reference_grant::From;
 use crate::api::{
     HttpRequestMirrorFilter, HttpRouteFilter, HttpRouteFilterType, HttpRouteRetry, HttpRouteTimeouts,
@@ -49,13 +48,11 @@ impl Policies {
     }
 }
 
-/// `p-` and 16 hexadecimal digits of the SHA-256 of the content.
+/// `p-` and a digest of the content.
 fn name(policy: &Policy) -> String {
     // Numbers, lists and texts always have a JSON form.
     let content = serde_json::to_vec(policy).unwrap_or_default();
-    let digest = Sha256::digest(content);
-    let digits: String = digest.iter().take(8).map(|byte| format!("{byte:02x}")).collect();
-    format!("p-{digits}")
+    format!("p-{}", digits(content))
 }
 
 /// What timeouts and retries of a rule ask for, and what of them is not served. `field` is that of the rule.

@@ -4,9 +4,9 @@ use std::collections::BTreeSet;
 
 use gatewasm_routing::check_session_persistence;
 use gatewasm_routing::config::{self, CookieLifetimeType, FilterConfig, SessionType};
-use sha2::{Digest as _, Sha256};
 
 use super::backend::Backends;
+use super::digest::digits;
 use super::route_kind::{Route, kind_name};
 use crate::api::{self, HttpBackendRef, SessionPersistence};
 use crate::fault::{Fault, sentence};
@@ -85,7 +85,5 @@ fn derived_name(route: &Route<'_>, index: usize) -> String {
         None => index.to_string(),
     };
     let identity = format!("{}/{}/{rule}", kind_name(route.kind), route.key);
-    let digest = Sha256::digest(identity);
-    let hexadecimal: String = digest.iter().take(8).map(|byte| format!("{byte:02x}")).collect();
-    format!("session-{hexadecimal}")
+    format!("session-{}", digits(identity))
 }

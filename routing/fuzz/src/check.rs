@@ -46,7 +46,9 @@ pub fn check(table: &RouteTable, entry: &[u8], request: &Request<'_>, random: u6
 /// The explanation names the same listener, route, rule and match, and its decision is the one, or one of those that
 /// the weights allow.
 fn agree(decision: &Decision<'_>, explained: &Explanation) {
-    let shares = || explained.backends.iter().filter(|backend| backend.weight > 0);
+    // A session keeps its backend whatever the weight has become.
+    let has_session = matches!(decision, Decision::Forward { session: Some(_), .. });
+    let shares = || explained.backends.iter().filter(|backend| backend.weight > 0 || has_session);
     let explained_decision = &explained.decision;
     let (agrees, matched) = match decision {
         Decision::Forward { cluster, matched, .. } => {

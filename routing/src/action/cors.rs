@@ -22,11 +22,12 @@ const EXPOSE_HEADERS: &str = "access-control-expose-headers";
 const ALLOW_METHODS: &str = "access-control-allow-methods";
 const ALLOW_HEADERS: &str = "access-control-allow-headers";
 const MAX_AGE: &str = "access-control-max-age";
-/// Of a draft (Private Network Access) that browsers have tried.
+/// Of a draft (Private Network Access, then Local Network Access) that browsers have tried.
 const ALLOW_PRIVATE_NETWORK: &str = "access-control-allow-private-network";
+const ALLOW_LOCAL_NETWORK: &str = "access-control-allow-local-network";
 
 /// Everything that a backend may say about other origins. Where the gateway speaks about them, it alone does.
-const BY_BACKENDS: [&str; 7] = [
+const BY_BACKENDS: [&str; 8] = [
     ALLOW_ORIGIN,
     ALLOW_CREDENTIALS,
     EXPOSE_HEADERS,
@@ -34,6 +35,7 @@ const BY_BACKENDS: [&str; 7] = [
     ALLOW_HEADERS,
     MAX_AGE,
     ALLOW_PRIVATE_NETWORK,
+    ALLOW_LOCAL_NETWORK,
 ];
 
 /// Changes of the answer to a request without an origin: caches must not give it to one that has an origin.
@@ -155,9 +157,10 @@ impl Cors {
     pub(crate) fn verdict<'r>(&self, request: &Request<'r>) -> Verdict<'r> {
         let mut origins = values(request, "origin");
         let Some(origin) = origins.next() else { return Verdict::NoOrigin };
-        // What is sent back is visible ASCII, as every origin is (Fetch, "Origin header").
-        let text =
-            std::str::from_utf8(origin).ok().filter(|text| text.bytes().all(|byte| byte.is_ascii_graphic()));
+        // What is sent back is what an origin can be (Fetch, "Origin header"). Of several headers Envoy makes one with
+        // commas.
+        let sound = |byte: u8| byte.is_ascii_alphanumeric() || b"+-.:/[]_".contains(&byte);
+        let text = std::str::from_utf8(origin).ok().filter(|text| text.bytes().all(sound));
         match text {
             Some(text) if origins.next().is_none() && self.origins.allow(text) => Verdict::Allowed(text),
             _ => Verdict::Refused,
@@ -252,7 +255,7 @@ impl<'a> Parts<'a> {
             Some((host, port)) if !port.ends_with(']') => (host, parse_port(port)?),
             _ => (rest, own_port),
         };
-        (!host.is_empty()).then_some(Self { scheme, host, port })
+        (!host.is_empty() && !host.contains('/')).then_some(Self { scheme, host, port })
     }
 }
 
@@ -418,6 +421,10 @@ mod tests {
             "https://foo.com:0",
             "https://foo.com https://foo.com",
             "https://é.bar.com",
+            "https://evil.com,a.bar.com",
+            "https://evil.com/a.bar.com",
+            "https://evil.com?a.bar.com",
+            "https://evil@a.bar.com",
         ] {
             assert_eq!(verdict(&cors, &[origin]), Some(false), "{origin}");
         }
@@ -431,7 +438,9 @@ mod tests {
         for origin in ["https://foo.com", "null", "chrome-extension://abc"] {
             assert_eq!(verdict(&every, &[origin]), Some(true), "{origin}");
         }
-        assert_eq!(verdict(&every, &["a b"]), Some(false));
+        for origin in ["a b", "https://a.test,https://b.test"] {
+            assert_eq!(verdict(&every, &[origin]), Some(false), "{origin}");
+        }
         assert_eq!(verdict(&compiled("{}").unwrap(), &["https://foo.com"]), Some(false));
     }
 

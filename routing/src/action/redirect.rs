@@ -106,7 +106,11 @@ impl Redirect {
 /// place to a client than to Envoy.
 fn host(authority: &[u8]) -> Option<&str> {
     let host = std::str::from_utf8(without_port(authority)).ok()?;
-    let name = |text: &str| text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._".contains(&byte));
+    let label = |text: &str| text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte));
+    let name = |text: &str| {
+        let labels = text.strip_suffix('.').unwrap_or(text);
+        labels.split('.').all(|text| !text.is_empty() && label(text))
+    };
     let address = |text: &str| text.bytes().all(|byte| byte.is_ascii_hexdigit() || b":.".contains(&byte));
     let inner = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
     let sound =
@@ -159,7 +163,10 @@ mod tests {
         assert_eq!(at(b"A.test.", b"/x?y=z").as_deref(), Some("http://A.test./x?y=z"));
         assert_eq!(at(b"[::1]:80", b"/").as_deref(), Some("http://[::1]/"));
         assert_eq!(at(b"a", b"/\xff \r\n\"").as_deref(), Some("http://a/%FF%20%0D%0A\""));
-        for authority in ["", ":80", "a@b", "a/b", "a\\b", "a b", "a:b", "[]", "[x]", "é", "a?b", "a#b"] {
+        for authority in [
+            "", ":80", ".", "..", ".a", "a..b", "a..", "a@b", "a/b", "a\\b", "a b", "a:b", "[]", "[x]", "é",
+            "a?b", "a#b",
+        ] {
             assert_eq!(at(authority.as_bytes(), b"/"), None, "{authority}");
         }
         for path in ["", "*", "x"] {

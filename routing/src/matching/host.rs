@@ -120,6 +120,7 @@ impl Host {
             // An underscore is no part of a hostname, but browsers and DNS take it.
             valid &= from.is_ascii_alphanumeric() || matches!(from, b'-' | b'.' | b'_');
         }
+        valid &= name.split(|byte| *byte == b'.').all(|label| !label.is_empty());
         host.length = if valid { name.len() } else { 0 };
         host
     }
@@ -194,13 +195,14 @@ mod tests {
             assert_eq!(name(authority), "foo.example.com");
         }
         assert_eq!(name("foo.example.com:"), "foo.example.com");
-        assert_eq!(name("a.."), "a.");
         assert_eq!(name("127.0.0.1:80"), "127.0.0.1");
     }
 
     #[test]
     fn what_cannot_be_a_name_has_none() {
-        for authority in ["", "[::1]", "[::1]:80", "a b", "a:b", "user@a", "é.com", ":80", "."] {
+        for authority in
+            ["", "[::1]", "[::1]:80", "a b", "a:b", "user@a", "é.com", ":80", ".", "..", "a..", ".a", "a..b"]
+        {
             assert_eq!(name(authority), "", "{authority}");
         }
         assert_eq!(name(b"\xff\xfe"), "");

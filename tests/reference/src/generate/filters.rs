@@ -21,6 +21,8 @@ pub(super) const ORIGINS: &[&str] = &[
     "HTTPS://A.TEST",
     "null",
     "https://a.test.x",
+    "https://a.test,https://b.a.test",
+    "https://x.test/a.test",
     "",
 ];
 
