@@ -60,7 +60,8 @@ pub extern "C" fn describe() -> usize {
 }
 
 /// Makes the workload of this place in [`WORKLOADS`]. Returns its number of requests; 0 where there is none.
-// The names must survive in the module; the lint counts that as unsafe.
+// The names must survive in the module; the lint counts that as unsafe. None may be one of libc, which natively would be
+// called in its place.
 #[allow(unsafe_code)]
 #[unsafe(no_mangle)]
 pub extern "C" fn prepare(place: u32) -> u32 {

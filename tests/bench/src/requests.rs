@@ -155,7 +155,7 @@ mod tests {
     fn a_decision_allocates_nothing() {
         for shape in Shape::ALL {
             for ask in [Ask::Mixed, Ask::Hit, Ask::Miss] {
-                let workload = Workload::new(shape, 200, ask);
+                let workload = Workload::new(shape, 50, ask);
                 workload.decide(2);
                 let mut before = 0;
                 workload.decide_from(1, || before = crate::allocations());
@@ -168,7 +168,7 @@ mod tests {
     fn requests_hit_and_miss_as_asked() {
         for shape in Shape::ALL {
             for (ask, expected) in [(Ask::Mixed, 0.88..0.92), (Ask::Hit, 1.0..1.1), (Ask::Miss, 0.0..0.1)] {
-                let workload = Workload::new(shape, 1000, ask);
+                let workload = Workload::new(shape, 50, ask);
                 let share = f64::from(workload.decide(1)) / workload.len() as f64;
                 assert!(expected.contains(&share), "{shape:?} {ask:?}: {share}");
             }
