@@ -21,6 +21,8 @@ demo: build
 test: (tools "test") lint
     cargo build --locked --workspace
     cargo test --locked --workspace --quiet
+    # Once more, with its seed: engine and reference implementation on 300,000 requests.
+    cargo test --locked --workspace --quiet --test differential -- --nocapture
     just test-wasm
 
 # The request table on the engine in wasm32, under Node
