@@ -67,7 +67,7 @@ impl RouteTable {
         asked.filter(|taken| taken.rule.has_cors()).or_else(|| take(request, false))
     }
 
-    /// What happens to a request that a rule takes, with this share of its backends and this session.
+    /// What happens to a request that a rule takes, with this share of its backends and what it has of a session.
     ///
     /// A redirect of the rule needs no backend, and one of a backend is for its share alone. Each is made from the
     /// request as it came, whatever the other filters would change of it.
