@@ -82,7 +82,7 @@ pub(super) fn question(
         grpc(random, words, target, &mut draft);
     }
     if options.cors && random.percent(30) {
-        cross_origin(random, &mut draft);
+        cross_origin(random, options, &mut draft);
     }
     let mut headers: Vec<Line> =
         draft.headers.iter().map(|(name, value)| line(name, value.as_bytes())).collect();
@@ -310,10 +310,10 @@ fn grpc(random: &mut Random, words: &Words, target: Option<&Route>, draft: &mut 
     }
 }
 
-fn cross_origin(random: &mut Random, draft: &mut Draft) {
+fn cross_origin(random: &mut Random, options: Options, draft: &mut Draft) {
     let header = |name: &str, value: &str| (name.to_owned(), value.to_owned());
-    // Envoy makes one line of several: neither is an origin.
-    for _ in 0..if random.percent(97) { 1 } else { 2 } {
+    // Envoy makes one line of several, without the empty ones.
+    for _ in 0..if options.wire || random.percent(97) { 1 } else { 2 } {
         draft.headers.push(header("origin", random.any(ORIGINS)));
     }
     if random.percent(50) {
