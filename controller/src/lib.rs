@@ -1,6 +1,7 @@
 //! The Kubernetes Gateway API on stock Envoy, with every routing decision in a small wasm filter.
 
 pub mod api;
+pub mod bundle;
 mod certificate;
 pub mod cli;
 mod entry;
@@ -18,6 +19,7 @@ pub mod source;
 pub mod status;
 mod table;
 pub mod translate;
+mod watch;
 pub mod xds;
 
 /// Version of the Gateway API whose objects are read.

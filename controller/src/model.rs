@@ -9,6 +9,7 @@ use gatewasm_routing::config::{FilterConfig, Protocol};
 use serde::Serialize;
 
 use crate::object::ObjectKey;
+use crate::translate::seal_sessions;
 
 /// Everything that one set of Envoys serves.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,6 +25,52 @@ pub struct Model {
     pub certificates: BTreeMap<ObjectKey, Certificate>,
     /// The routes, as the filter takes them. Compiles without a refusal.
     pub filter_config: FilterConfig,
+}
+
+impl Model {
+    /// What the data plane of one Gateway needs of it.
+    pub fn only(&self, gateway: &ObjectKey) -> Self {
+        let name = gateway.to_string();
+        let listeners = self.filter_config.listeners.iter().filter(|listener| listener.gateway == name);
+        let gateways: BTreeMap<_, _> = self.gateways.get_key_value(gateway).into_iter().collect();
+        let certificates: BTreeSet<&ObjectKey> = gateways
+            .values()
+            .flat_map(|gateway| gateway.listeners.values())
+            .flat_map(|listener| &listener.certificates)
+            .collect();
+        let certificates = self.certificates.iter().filter(|(key, _)| certificates.contains(key));
+        let mut model = Self {
+            certificates: certificates.map(|(key, it)| (key.clone(), it.clone())).collect(),
+            gateways: gateways.into_iter().map(|(key, it)| (key.clone(), it.clone())).collect(),
+            clusters: self.clusters.clone(),
+            policies: self.policies.clone(),
+            filter_config: FilterConfig {
+                session_key: None,
+                listeners: listeners.cloned().collect(),
+                ..self.filter_config
+            },
+        };
+        seal_sessions(&mut model.filter_config, self.filter_config.session_key.as_deref());
+        model.retain_used();
+        model
+    }
+
+    /// Forgets clusters and policies that no attached rule names.
+    pub(crate) fn retain_used(&mut self) {
+        let routes = self.filter_config.listeners.iter().flat_map(|listener| &listener.routes);
+        let rules = routes.flat_map(|route| &route.rules);
+        let backends = || rules.clone().flat_map(|rule| &rule.backends);
+        let policies: BTreeSet<&String> = rules
+            .clone()
+            .filter_map(|rule| rule.policy.as_ref())
+            .chain(backends().filter_map(|backend| backend.policy.as_ref()))
+            .collect();
+        self.policies.retain(|name, _| policies.contains(name));
+        let mirrors = self.policies.values().flat_map(|policy| &policy.mirrors).map(|mirror| &mirror.cluster);
+        let clusters: BTreeSet<&String> =
+            backends().filter_map(|backend| backend.cluster.as_ref()).chain(mirrors).collect();
+        self.clusters.retain(|name, _| clusters.contains(name));
+    }
 }
 
 /// One accepted Gateway.

@@ -6,7 +6,6 @@ pub mod changes;
 mod folder;
 mod ready_file;
 pub mod report;
-mod watch;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -30,12 +29,12 @@ use crate::render::{Bindings, ConfigSource, Resources, Settings, render};
 use crate::snapshot::Snapshot;
 use crate::source::{Reader, Source};
 use crate::translate::{self, BackendOverride, translate};
+use crate::watch::Watch;
 use crate::xds::agent::{Agent, Outcome, State};
 use crate::xds::kind::Kind;
 use folder::Folder;
 use ready_file::ReadyFile;
 use report::{LogFormat, Report, served};
-use watch::Watch;
 
 /// Envoy has this long to bring a change into effect before it is called late.
 const APPLY_LIMIT: Duration = Duration::from_secs(20);

@@ -15,12 +15,16 @@ pub(super) const FILE: &str = "routes.yaml";
 
 const WASM: &str = "type.googleapis.com/envoy.extensions.filters.http.wasm.v3.Wasm";
 
-/// The filter's configuration: compact for the agent, and as a person would write it into a file.
+/// The filter's configuration of a model.
 pub(super) fn filter_config(model: &Model, settings: &Settings) -> String {
-    let config = FilterConfig { access_log: settings.access_log, ..model.filter_config.clone() };
+    text(&FilterConfig { access_log: settings.access_log, ..model.filter_config.clone() }, settings)
+}
+
+/// A filter config: compact for the agent, and as a person would write it into a file.
+pub(super) fn text(config: &FilterConfig, settings: &Settings) -> String {
     let text = match settings.source {
-        ConfigSource::Ads => serde_json::to_string(&config),
-        ConfigSource::Files(_) => serde_json::to_string_pretty(&config).map(|text| text + "\n"),
+        ConfigSource::Ads => serde_json::to_string(config),
+        ConfigSource::Files(_) => serde_json::to_string_pretty(config).map(|text| text + "\n"),
     };
     // Strings, numbers and lists always have a JSON form; an empty text would be refused by the filter.
     text.unwrap_or_default()

@@ -18,6 +18,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use gatewasm_routing::config::FilterConfig;
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
@@ -86,6 +87,12 @@ pub fn render(model: &Model, settings: &Settings) -> Resources {
 }
 
 impl Resources {
+    /// Sets the filter's configuration, in the form that an agent sends.
+    pub(crate) fn set_filter_config(&mut self, config: &FilterConfig, settings: &Settings) {
+        self.filter_config = extension::text(config, settings);
+        self.extensions = extension::extensions(&self.filter_config, settings);
+    }
+
     /// SHA-256 of the filter's configuration, as the probe answers it.
     pub fn filter_config_hash(&self) -> String {
         format!("{:x}", Sha256::digest(&self.filter_config))

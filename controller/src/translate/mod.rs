@@ -22,7 +22,7 @@ mod route_kind;
 mod route_match;
 mod session;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use gatewasm_routing::config::{self, FilterConfig, RouteKind};
 
@@ -144,24 +144,7 @@ fn assemble(
     }
     model.filter_config.listeners.sort_by(|a, b| a.name.cmp(&b.name));
     seal_sessions(&mut model.filter_config, options.session_key.as_deref());
-    // What only routes name that are attached to nothing needs no cluster and no policy.
-    let rules = model
-        .filter_config
-        .listeners
-        .iter()
-        .flat_map(|listener| &listener.routes)
-        .flat_map(|route| &route.rules);
-    let backends = || rules.clone().flat_map(|rule| &rule.backends);
-    let policies: BTreeSet<&String> = rules
-        .clone()
-        .filter_map(|rule| rule.policy.as_ref())
-        .chain(backends().filter_map(|backend| backend.policy.as_ref()))
-        .collect();
-    model.policies.retain(|name, _| policies.contains(name));
-    let mirrors = model.policies.values().flat_map(|policy| &policy.mirrors).map(|mirror| &mirror.cluster);
-    let clusters: BTreeSet<&String> =
-        backends().filter_map(|backend| backend.cluster.as_ref()).chain(mirrors).collect();
-    model.clusters.retain(|name, _| clusters.contains(name));
+    model.retain_used();
     model
 }
 

@@ -18,7 +18,7 @@ const LONGEST: Duration = Duration::from_millis(500);
 
 /// Follows paths.
 #[derive(Debug)]
-pub(super) struct Watch {
+pub(crate) struct Watch {
     watcher: Option<RecommendedWatcher>,
     changes: mpsc::UnboundedReceiver<()>,
     folders: BTreeSet<PathBuf>,
@@ -28,7 +28,7 @@ pub(super) struct Watch {
 
 impl Watch {
     /// Follows files and folders, as they were given to `-f`; `-` has no changes.
-    pub(super) fn new(paths: &[PathBuf]) -> Result<Self> {
+    pub(crate) fn new(paths: &[PathBuf]) -> Result<Self> {
         let paths: Vec<Followed> =
             paths.iter().filter(|path| path.as_os_str() != "-").map(|path| Followed::new(path)).collect();
         let (sender, changes) = mpsc::unbounded_channel();
@@ -46,13 +46,13 @@ impl Watch {
     }
 
     /// Follows nothing.
-    pub(super) fn none() -> Self {
+    pub(crate) fn none() -> Self {
         let (_, changes) = mpsc::unbounded_channel();
         Self { watcher: None, changes, folders: BTreeSet::new(), pending: false }
     }
 
     /// Waits until something has changed and it is quiet again. May be cancelled at any time.
-    pub(super) async fn changed(&mut self) {
+    pub(crate) async fn changed(&mut self) {
         if !self.pending && self.changes.recv().await.is_none() {
             return std::future::pending().await;
         }
