@@ -1,9 +1,12 @@
 //! The Kubernetes Gateway API on stock Envoy, with every routing decision in a small wasm filter.
 
+pub mod agent;
 pub mod api;
 pub mod bundle;
 mod certificate;
 pub mod cli;
+mod cluster;
+mod data_plane;
 mod entry;
 pub mod envoy;
 mod fault;
@@ -13,6 +16,7 @@ pub mod local;
 pub mod model;
 pub mod object;
 pub mod problem;
+pub mod provision;
 pub mod render;
 pub mod snapshot;
 pub mod source;

@@ -1,11 +1,13 @@
 //! The command line: what the user types, and how results, problems and failures are told.
 //! Results go to stdout, everything else to stderr; exit 0 fine, 1 problems found, 2 could not run.
 
+mod agent;
 mod as_envoy;
 mod check;
 mod explain;
 mod filter;
 mod inputs;
+mod log;
 mod normal_path;
 mod output;
 mod policies;
@@ -47,6 +49,8 @@ enum Command {
     Render(render::Args),
     /// Write the wasm filter that belongs to this binary.
     Filter(filter::Args),
+    /// Bring a Gateway's bundle into effect, beside its Envoy: pods run it.
+    Agent(agent::Args),
     /// Print the versions of all parts.
     Version(version::Args),
 }
@@ -61,6 +65,7 @@ pub fn main() -> ExitCode {
         Command::Routes(args) => routes::run(&args),
         Command::Render(args) => render::run(&args),
         Command::Filter(args) => filter::run(&args),
+        Command::Agent(args) => agent::run(args),
         Command::Version(args) => version::run(&args),
     };
     match result {

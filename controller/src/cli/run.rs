@@ -1,11 +1,9 @@
 //! `gatewasm run`: serves manifests on this machine.
 
-use std::io::IsTerminal as _;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
-use tracing_subscriber::EnvFilter;
 
 use super::FINE;
 use super::inputs::Backends;
@@ -52,7 +50,7 @@ pub(super) struct Args {
 }
 
 pub(super) fn run(args: Args) -> Result<u8> {
-    log_to_stderr(args.log_format);
+    super::log::to_stderr(args.log_format);
     let cpus = || std::thread::available_parallelism().map_or(1, usize::from);
     let options = Options {
         paths: args.filename,
@@ -69,15 +67,4 @@ pub(super) fn run(args: Args) -> Result<u8> {
         tokio::runtime::Builder::new_multi_thread().enable_all().build().context("start the runtime")?;
     runtime.block_on(local::run(options))?;
     Ok(FINE)
-}
-
-/// Our log and Envoy's. `RUST_LOG` chooses what is written: `gatewasm=debug`, `envoy=info`.
-fn log_to_stderr(format: LogFormat) {
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
-    let subscriber = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
-    let subscriber = subscriber.with_ansi(std::io::stderr().is_terminal());
-    match format {
-        LogFormat::Text => subscriber.compact().without_time().init(),
-        LogFormat::Json => subscriber.json().flatten_event(true).init(),
-    }
 }

@@ -10,6 +10,7 @@ use serde::{Serialize, Serializer};
 
 use crate::api::{ParentReference, RouteGroupKind};
 use crate::object::ObjectKey;
+use crate::provision::addresses::StatusAddress;
 
 pub(crate) use crate::fault::Fault;
 pub(crate) use conditions::*;
@@ -79,6 +80,9 @@ pub struct GatewayStatus {
     pub conditions: Vec<Condition>,
     /// One for each listener of the spec.
     pub listeners: Vec<ListenerStatus>,
+    /// Where it is reached; `None` where only a data plane could tell.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub addresses: Option<Vec<StatusAddress>>,
 }
 
 /// `ListenerStatus`.

@@ -139,6 +139,7 @@ impl Gateway<'_> {
                 conditions.gateway_programmed(accepted, &served),
             ],
             listeners: self.listeners.iter().map(|listener| listener.status(conditions, accepted)).collect(),
+            addresses: None,
         }
     }
 }
