@@ -63,7 +63,9 @@ impl Api {
             let manifest = match self.pending.clone() {
                 Some(manifest) => manifest,
                 None => {
-                    let Some(manifest) = self.manifests.next().await else { return std::future::pending().await };
+                    let Some(manifest) = self.manifests.next().await else {
+                        return std::future::pending().await;
+                    };
                     self.pending.insert(manifest).clone()
                 }
             };

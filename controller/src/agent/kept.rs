@@ -1,5 +1,6 @@
 //! The last bundle that was in effect, in one file, so that it is there whole or not at all.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
@@ -15,10 +16,11 @@ use crate::bundle::PartName;
 #[derive(Debug)]
 pub(super) struct Kept(PathBuf);
 
+/// What is in it.
 #[derive(Serialize, Deserialize)]
-struct File {
-    manifest: String,
-    parts: BTreeMap<PartName, Arc<str>>,
+struct Content<'a> {
+    manifest: Cow<'a, str>,
+    parts: BTreeMap<PartName, Cow<'a, str>>,
 }
 
 impl Kept {
@@ -29,16 +31,18 @@ impl Kept {
     /// What was kept; what cannot be read is as good as nothing, because the hashes are checked by whoever takes it.
     pub(super) fn read(&self) -> Option<Found> {
         let text = std::fs::read(&self.0).ok()?;
-        let File { manifest, parts } = serde_json::from_slice(&text).ok()?;
-        Some(Found { manifest, parts })
+        let Content { manifest, parts } = serde_json::from_slice(&text).ok()?;
+        let parts = parts.into_iter().map(|(name, text)| (name, Arc::from(text))).collect();
+        Some(Found { manifest: manifest.into_owned(), parts })
     }
 
     /// Keeps `found` in the place of what was kept before. It has keys in it, so it is for this user alone.
     pub(super) fn write(&self, found: &Found) -> Result<()> {
         let folder = self.0.parent().unwrap_or(Path::new("."));
-        let file = File { manifest: found.manifest.clone(), parts: found.parts.clone() };
+        let parts = found.parts.iter().map(|(name, text)| (*name, Cow::Borrowed(&**text))).collect();
+        let content = Content { manifest: Cow::Borrowed(&found.manifest), parts };
         let mut temporary = tempfile::NamedTempFile::new_in(folder)?;
-        temporary.write_all(&serde_json::to_vec(&file)?)?;
+        temporary.write_all(&serde_json::to_vec(&content)?)?;
         temporary.as_file().sync_all()?;
         temporary.persist(&self.0).with_context(|| format!("write {}", self.0.display()))?;
         Ok(())

@@ -15,9 +15,9 @@ use tokio::net::{TcpListener, UnixListener};
 use tokio::sync::watch;
 use tokio::time::timeout;
 
+use super::Options;
 use super::drain::{self, Drain};
 use super::taken::{Current, Refused};
-use super::Options;
 use crate::envoy::admin::Admin;
 use crate::xds::agent::{Outcome, State as Progress};
 
@@ -78,8 +78,8 @@ impl Report {
     /// Listens on the port, and on the socket of the drain.
     pub(super) async fn start(options: &Options, admin: Admin) -> Result<Self> {
         let (sender, answer) = watch::channel(Answer::default());
-        let drain = Arc::new(Drain::new(admin.clone(), options.drain_delay, options.drain_limit));
-        let shared = Shared { answer, admin, drain };
+        let end = Drain::new(admin.clone(), options.drain_delay, options.drain_limit);
+        let shared = Shared { answer, admin, drain: Arc::new(end) };
         let asked = Router::new()
             .route("/startup", get(async || "started\n"))
             .route("/ready", get(ready))
@@ -92,7 +92,8 @@ impl Report {
         let address = SocketAddr::from((Ipv4Addr::UNSPECIFIED, options.port));
         let port = TcpListener::bind(address).await.with_context(|| format!("listen on {address}"))?;
         let control = options.place.control();
-        let socket = UnixListener::bind(&control).with_context(|| format!("listen on {}", control.display()))?;
+        let socket =
+            UnixListener::bind(&control).with_context(|| format!("listen on {}", control.display()))?;
         tokio::spawn(async { axum::serve(port, asked).await });
         tokio::spawn(async { axum::serve(socket, ordered).await });
         Ok(Self(sender))

@@ -29,7 +29,9 @@ pub fn complete(status: &mut GatewayStatus, judgement: &Judgement, addresses: Ad
         let message = "The Gateway's data plane does not serve it yet; see the Gateway's conditions.";
         for listener in &mut status.listeners {
             let conditions = listener.conditions.iter_mut();
-            for condition in conditions.filter(|it| it.kind == PROGRAMMED && it.status == ConditionStatus::True) {
+            for condition in
+                conditions.filter(|it| it.kind == PROGRAMMED && it.status == ConditionStatus::True)
+            {
                 refuse(condition, "Pending", message);
             }
         }
@@ -71,7 +73,11 @@ mod tests {
     }
 
     /// Reasons of the Gateway's and the listener's condition, and the Gateway's message.
-    fn completed(mut status: GatewayStatus, programmed: Result<Option<String>, Unprogrammed>, faults: Vec<Fault>) -> [String; 3] {
+    fn completed(
+        mut status: GatewayStatus,
+        programmed: Result<Option<String>, Unprogrammed>,
+        faults: Vec<Fault>,
+    ) -> [String; 3] {
         let address = StatusAddress { kind: AddressType::IPAddress, value: "10.0.0.1".into() };
         let addresses = Addresses { usable: vec![address.clone()], faults };
         complete(&mut status, &Judgement { publish: true, programmed }, addresses);

@@ -70,7 +70,9 @@ pub fn judge(delivered: Option<&Delivered>, pods: &[Pod], was_programmed: bool) 
     let has = |pod: &&&Pod| {
         let in_effect = pod.answer.as_ref().and_then(|answer| answer.in_effect.as_ref());
         // A later bundle than the one that we know of was written by whoever led before.
-        in_effect.is_some_and(|it| it.late.is_none() && (it.hash == delivered.hash || it.counter > delivered.counter))
+        in_effect.is_some_and(|it| {
+            it.late.is_none() && (it.hash == delivered.hash || it.counter > delivered.counter)
+        })
     };
     let behind: Vec<&Pod> = counting.iter().filter(|pod| !has(pod)).copied().collect();
     let refused = || {
@@ -102,7 +104,13 @@ pub fn judge(delivered: Option<&Delivered>, pods: &[Pod], was_programmed: bool) 
         if told.is_empty() { String::new() } else { format!(" ({})", told.join("; ")) }
     };
     let message = |so_far: &str| {
-        format!("{so_far} {} of {} ready pods: {}{}.", behind.len(), counting.len(), names(behind.iter().copied()), why())
+        format!(
+            "{so_far} {} of {} ready pods: {}{}.",
+            behind.len(),
+            counting.len(),
+            names(behind.iter().copied()),
+            why()
+        )
     };
     if was_programmed {
         let message = waited.then(|| message("In effect, but the newest configuration is not confirmed by"));
@@ -197,7 +205,10 @@ mod tests {
         torn.answer.as_mut().unwrap().not_taken = Some("part routes-0 is missing".into());
         let message = "Not in effect yet in 2 of 2 ready pods: a, b (a says: it waits for warm clusters; b says: part \
                        routes-0 is missing).";
-        assert_eq!(said(&judge(Some(&delivered(0)), &[late, torn], false)), (false, Err(("Pending", message))));
+        assert_eq!(
+            said(&judge(Some(&delivered(0)), &[late, torn], false)),
+            (false, Err(("Pending", message)))
+        );
 
         let mut refusing = pod("a", "new");
         in_effect(&mut refusing).refused = vec!["listener: port in use".into()];

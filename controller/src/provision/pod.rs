@@ -92,8 +92,8 @@ fn agent(key: &ObjectKey, names: &Names, settings: &Settings) -> Value {
         "args": [
             "agent",
             "--namespace", key.namespace,
-            "--manifest", names.manifest(),
-            "--workers", settings.concurrency.to_string(),
+            "--name", names.base(),
+            "--concurrency", settings.concurrency.to_string(),
             "--source", settings.source.as_str(),
         ],
         "ports": [{"name": AGENT_PORT_NAME, "containerPort": AGENT_PORT, "protocol": "TCP"}],
@@ -101,7 +101,7 @@ fn agent(key: &ObjectKey, names: &Names, settings: &Settings) -> Value {
         "startupProbe": probe("/startup", 60),
         "readinessProbe": probe("/ready", 3),
         // The kubelet runs the hooks of all containers at once: this one starts the drain, Envoy's waits for its end.
-        "lifecycle": {"preStop": {"exec": {"command": ["gatewasm", "agent", "drain"]}}},
+        "lifecycle": {"preStop": {"exec": {"command": ["gatewasm", "agent", "--drain"]}}},
         "resources": requests("10m", "32Mi"),
         "securityContext": security(),
         "volumeMounts": mounts,
@@ -279,6 +279,6 @@ mod tests {
         let images: Vec<&Value> = containers(&pod).map(|container| &container["image"]).collect();
         assert_eq!(images, [&settings.image, &settings.image, &settings.envoy_image]);
         assert!(pod["containers"][0]["args"].to_string().contains(r#""--concurrency","7""#));
-        assert!(pod["initContainers"][1]["args"].to_string().contains(r#""--workers","7""#));
+        assert!(pod["initContainers"][1]["args"].to_string().contains(r#""--concurrency","7""#));
     }
 }

@@ -1,0 +1,3 @@
+//! All that is said with the API server.
+
+mod agents;
