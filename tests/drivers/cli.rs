@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::io::Write as _;
-use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 use std::time::Duration;
@@ -509,7 +509,7 @@ fn rendered(arguments: &[&str]) -> Result<Rendered> {
 fn free_offset(ports: &[u16]) -> Result<u16> {
     for _ in 0..100 {
         let offset = tools::free_port()? - 500;
-        if ports.iter().all(|port| TcpListener::bind((Ipv4Addr::LOCALHOST, offset + port)).is_ok()) {
+        if ports.iter().all(|port| tools::hold(offset + port)) {
             return Ok(offset);
         }
     }
