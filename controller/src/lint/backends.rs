@@ -1,4 +1,5 @@
-//! Rules that answer nothing but an error, because they send their requests nowhere.
+//! Rules that answer nothing but an error, because they have nowhere to send their requests. (Weights of 0 alone are told
+//! of in translation.)
 
 use gatewasm_routing::config::{RouteFilter, RouteKind};
 
@@ -6,31 +7,20 @@ use super::{Lint, filter};
 use crate::problem::Problem;
 
 pub(super) fn find(lint: &Lint<'_>, problems: &mut Vec<Problem>) {
+    let list = lint.backends_field();
     for at in lint.attached() {
-        let answer = match at.route.1.kind {
-            RouteKind::HttpRoute => "is answered 500",
-            RouteKind::GrpcRoute => "is answered UNAVAILABLE",
+        let (answer, way_out) = match at.route.1.kind {
+            RouteKind::HttpRoute => ("500", format!("Add {list}, or a RequestRedirect")),
+            RouteKind::GrpcRoute => ("UNAVAILABLE", format!("Add {list}")),
         };
         for (index, rule) in at.sound_rules() {
             let redirect = |filter| matches!(filter, &RouteFilter::RequestRedirect { .. }).then_some(());
-            if filter(&rule.filters, redirect).is_some() || rule.backends.iter().any(|it| it.weight > 0) {
-                continue;
-            }
-            let (field, list) = (format!("rules[{index}]"), lint.backends_field());
-            let (field, message) = if rule.backends.is_empty() {
-                let way_out = match at.route.1.kind {
-                    RouteKind::HttpRoute => format!("Add {list}, or a RequestRedirect"),
-                    RouteKind::GrpcRoute => format!("Add {list}"),
-                };
-                (field, format!("The rule has no {list}, so each of its requests {answer}. {way_out}."))
-            } else {
+            if rule.backends.is_empty() && filter(&rule.filters, redirect).is_none() {
                 let message = format!(
-                    "All {list} of the rule have weight 0, so each of its requests {answer}. Give one of them a \
-                     weight."
+                    "The rule has no {list}, so each of its requests is answered {answer}. {way_out}."
                 );
-                (format!("{field}.{list}"), message)
-            };
-            problems.push(lint.warning(at, &field, "NoBackends", message));
+                problems.push(lint.warning(at, &format!("rules[{index}]"), "NoBackends", message));
+            }
         }
     }
 }
@@ -51,11 +41,7 @@ mod tests {
                        RequestRedirect.";
         assert_eq!(of("{}"), [(field.clone(), nothing.to_owned())]);
         let cors = r#"{"filters": [{"type": "CORS", "cors": {"allowOrigins": ["*"]}}]}"#;
-        assert_eq!(of(cors), [(field.clone(), nothing.to_owned())]);
-        let none = "All backends of the rule have weight 0, so each of its requests is answered 500. Give one of \
-                    them a weight.";
-        let weights = r#"{"backends": [{"cluster": "a", "weight": 0}, {"cluster": "b", "weight": 0}]}"#;
-        assert_eq!(of(weights), [(format!("{field}.backends"), none.to_owned())]);
+        assert_eq!(of(cors), [(field, nothing.to_owned())]);
         let grpc = route("n/r", r#""rules": [{}]"#).replace("HTTPRoute", "GRPCRoute");
         let found = findings("NoBackends", &listener("http", "HTTP", &[grpc]));
         assert!(found[0].1.ends_with("is answered UNAVAILABLE. Add backends."), "{found:?}");
@@ -64,9 +50,10 @@ mod tests {
     #[test]
     fn a_rule_that_sends_something_somewhere_is_left_alone() {
         for rule in [
-            r#"{"backends": [{"cluster": "a", "weight": 0}, {"cluster": "b"}]}"#,
+            r#"{"backends": [{"cluster": "a"}]}"#,
             r#"{"filters": [{"type": "RequestRedirect", "requestRedirect": {"hostname": "a.test"}}]}"#,
-            // Both are told of as errors.
+            // Told of otherwise.
+            r#"{"backends": [{"cluster": "a", "weight": 0}]}"#,
             r#"{"backends": [{"invalid": "no"}]}"#,
             r#"{"invalid": "no"}"#,
         ] {

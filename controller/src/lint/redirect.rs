@@ -98,7 +98,11 @@ impl Circle<'_> {
             let others: Vec<_> = others.iter().map(place).collect();
             format!("{location}, and from there back by {}", others.join(" and "))
         };
-        let by_weight = |of: &Redirector<'_>| of.owner.backend.is_some();
+        let by_weight = |of: &Redirector<'_>| {
+            let rule = of.at.route.1.rules.get(of.owner.rule);
+            let shares = rule.map_or(0, |rule| rule.backends.iter().filter(|it| it.weight > 0).count());
+            of.owner.backend.is_some() && shares > 1
+        };
         let end = if by_weight(&start) || others.iter().any(by_weight) {
             "for as long as the weights choose this"
         } else {
