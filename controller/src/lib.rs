@@ -1,6 +1,7 @@
 //! The Kubernetes Gateway API on stock Envoy, with every routing decision in a small wasm filter.
 
 pub mod api;
+mod as_envoy;
 mod certificate;
 pub mod cli;
 mod entry;
@@ -10,6 +11,7 @@ pub mod filter_binary;
 mod lint;
 pub mod local;
 pub mod model;
+mod normal_path;
 pub mod object;
 pub mod problem;
 pub mod render;
