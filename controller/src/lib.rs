@@ -12,6 +12,7 @@ pub mod local;
 pub mod model;
 pub mod object;
 pub mod problem;
+pub mod provision;
 pub mod render;
 pub mod snapshot;
 pub mod source;
