@@ -6,13 +6,13 @@ use crate::problem::{Place, Problem, Severity};
 
 /// A fault without the object it is in.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Fault {
+pub struct Fault {
     /// `spec.rules[0].backendRefs[1]`.
-    pub(crate) field: String,
+    pub field: String,
     /// Reason of the condition that it leads to, or another stable CamelCase name of the kind of fault.
-    pub(crate) reason: &'static str,
+    pub reason: &'static str,
     /// What is wrong and what to do.
-    pub(crate) message: String,
+    pub message: String,
 }
 
 impl Fault {

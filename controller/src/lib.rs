@@ -14,6 +14,7 @@ pub mod model;
 mod normal_path;
 pub mod object;
 pub mod problem;
+pub mod provision;
 pub mod render;
 pub mod snapshot;
 pub mod source;

@@ -1,0 +1,125 @@
+//! The Service in front of a data plane: under which address, and on which ports, clients find it.
+
+use std::collections::BTreeSet;
+
+use serde_json::{Value, json};
+
+use super::names::Names;
+use super::pod::AGENT_PORT;
+use super::{ServiceType, Settings, addresses, labels};
+use crate::api;
+use crate::object::ObjectKey;
+
+/// Ports that a Gateway's Service has: those of its listeners, served or not. A listener that cannot be served for a
+/// while, as when its Secret is replaced, must not cost the Service its node port.
+pub fn ports(gateway: &api::Gateway) -> BTreeSet<u16> {
+    let known = |listener: &&api::Listener| matches!(listener.protocol.as_str(), "HTTP" | "HTTPS");
+    gateway.spec.listeners.iter().filter(known).map(|listener| listener.port.get()).collect()
+}
+
+/// None without a port: the API server takes no such Service.
+pub(super) fn service(
+    key: &ObjectKey,
+    gateway: &api::Gateway,
+    ports: &BTreeSet<u16>,
+    settings: &Settings,
+) -> Option<Value> {
+    // The agent speaks of the inside of the data plane, and is no client's business.
+    let ports: Vec<Value> = ports
+        .iter()
+        .filter(|port| **port != AGENT_PORT)
+        .map(|port| json!({"name": format!("tcp-{port}"), "port": port, "targetPort": port, "protocol": "TCP"}))
+        .collect();
+    if ports.is_empty() {
+        return None;
+    }
+    let mut spec = json!({
+        "type": settings.service_type,
+        "selector": labels::selector(key),
+        "ports": ports,
+    });
+    if settings.service_type != ServiceType::ClusterIP {
+        spec["externalTrafficPolicy"] = json!(settings.external_traffic_policy);
+    }
+    // One address is all that a Service can ask for.
+    let asked = addresses::asked(gateway).next();
+    if let (ServiceType::LoadBalancer, Some((_, address))) = (settings.service_type, asked) {
+        spec["loadBalancerIP"] = json!(address);
+    }
+    Some(json!({
+        "apiVersion": "v1",
+        "kind": "Service",
+        "metadata": labels::metadata(key, gateway, Names::of(&key.name).base()),
+        "spec": spec,
+    }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::provision::ExternalTrafficPolicy;
+    use crate::provision::tests::{gateway, key};
+
+    fn spec(gateway: &api::Gateway, settings: &Settings) -> Value {
+        service(&key(), gateway, &[443, 80].into(), settings).unwrap()["spec"].take()
+    }
+
+    #[test]
+    fn there_is_one_port_per_number() {
+        let listener =
+            |name: &str, port: u16, protocol: &str| json!({"name": name, "port": port, "protocol": protocol});
+        let gateway = gateway(json!({"listeners": [
+            listener("a", 8080, "HTTP"),
+            listener("b", 443, "HTTPS"),
+            listener("c", 8080, "HTTP"),
+            listener("d", 99, "example.com/own"),
+        ]}));
+        assert_eq!(ports(&gateway), [443, 8080].into());
+        let service = service(&key(), &gateway, &ports(&gateway), &Settings::default()).unwrap();
+        assert_eq!(
+            service["spec"]["ports"],
+            json!([
+                {"name": "tcp-443", "port": 443, "targetPort": 443, "protocol": "TCP"},
+                {"name": "tcp-8080", "port": 8080, "targetPort": 8080, "protocol": "TCP"},
+            ])
+        );
+    }
+
+    #[test]
+    fn the_agent_is_never_exposed() {
+        let of = |ports: &[u16]| {
+            let ports = ports.iter().copied().collect();
+            service(&key(), &gateway(json!({})), &ports, &Settings::default())
+        };
+        assert_eq!(of(&[AGENT_PORT]), None);
+        assert_eq!(of(&[]), None);
+        assert_eq!(of(&[80, AGENT_PORT]).unwrap()["spec"]["ports"].as_array().unwrap().len(), 1);
+    }
+
+    #[test]
+    fn the_type_is_the_settings() {
+        let of = |service_type| {
+            let external_traffic_policy = ExternalTrafficPolicy::Local;
+            let settings = Settings { service_type, external_traffic_policy, ..Settings::default() };
+            spec(&gateway(json!({"addresses": [{"value": "192.0.2.7"}, {"value": "192.0.2.8"}]})), &settings)
+        };
+        let balanced = of(ServiceType::LoadBalancer);
+        assert_eq!(
+            (&balanced["type"], &balanced["loadBalancerIP"]),
+            (&json!("LoadBalancer"), &json!("192.0.2.7"))
+        );
+        assert_eq!(balanced["externalTrafficPolicy"], "Local");
+        let nodes = of(ServiceType::NodePort);
+        assert_eq!((&nodes["type"], nodes.get("loadBalancerIP")), (&json!("NodePort"), None));
+        assert_eq!(nodes["externalTrafficPolicy"], "Local");
+        // Refused by the API server where nothing comes from outside.
+        let inside = of(ServiceType::ClusterIP);
+        assert_eq!((&inside["type"], inside.get("externalTrafficPolicy")), (&json!("ClusterIP"), None));
+    }
+
+    #[test]
+    fn an_address_without_a_value_asks_for_none() {
+        let gateway = gateway(json!({"addresses": [{"type": "IPAddress"}]}));
+        assert!(spec(&gateway, &Settings::default()).get("loadBalancerIP").is_none());
+    }
+}
