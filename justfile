@@ -50,8 +50,8 @@ mutants *ARGUMENTS: (tools "build")
 # Golden files: write what is generated now, then show what changed
 [group('test')]
 update-golden:
-    UPDATE_EXPECT=1 cargo test --locked -p gatewasm-tests --test golden
-    git diff --stat -- tests/golden
+    UPDATE_EXPECT=1 cargo test --locked -p gatewasm-tests --test golden --test install
+    git diff --stat -- tests/golden tests/provision
 
 # The README's first command: `./dev demo`, and every curl line that it prints
 [group('test')]

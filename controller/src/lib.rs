@@ -2,6 +2,7 @@
 
 pub mod agent;
 pub mod api;
+mod as_envoy;
 pub mod bundle;
 mod certificate;
 pub mod cli;
@@ -14,6 +15,7 @@ pub mod filter_binary;
 mod lint;
 pub mod local;
 pub mod model;
+mod normal_path;
 pub mod object;
 pub mod problem;
 pub mod provision;

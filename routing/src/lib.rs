@@ -37,6 +37,7 @@ mod explained;
 mod index;
 mod list;
 mod matching;
+mod openness;
 mod parse;
 pub mod precedence;
 mod problem;

@@ -45,31 +45,43 @@ pub struct Listed {
     pub redirect: Option<u16>,
 }
 
+/// One match under one hostname, with its place among the others.
+pub(crate) struct Ordered<'t> {
+    pub(crate) precedence: Precedence<'t>,
+    pub(crate) hostname: Hostname<'t>,
+    pub(crate) of: &'t Match,
+}
+
 impl RouteTable {
     /// Every match of every listener, by listener and then in order of precedence: of two that match a request, the
     /// upper one takes it.
     pub fn list(&self) -> Vec<Listed> {
         let mut listeners: Vec<_> = self.listeners.iter().collect();
         listeners.sort_unstable_by(|a, b| a.name.cmp(&b.name));
-        listeners.into_iter().flat_map(|listener| self.list_listener(listener)).collect()
+        let of = |listener| {
+            let matches = self.in_order(listener).into_iter();
+            matches.filter_map(|one| self.listed(listener, one.hostname, one.of))
+        };
+        listeners.into_iter().flat_map(of).collect()
     }
 
-    fn list_listener(&self, listener: &Listener) -> Vec<Listed> {
-        let mut matches: Vec<(Precedence<'_>, Hostname<'_>, &Match)> = Vec::new();
+    /// The matches of a listener under each of their hostnames, in the order of [`RouteTable::list`].
+    pub(crate) fn in_order<'t>(&'t self, listener: &Listener) -> Vec<Ordered<'t>> {
+        let mut matches: Vec<Ordered<'_>> = Vec::new();
         for of in listener.matches.clone().filter_map(|id| self.match_at(id)) {
             for hostname in self.route_of(of).into_iter().flat_map(Route::hostnames) {
                 let Some(precedence) = self.precedence(hostname.rank(), of) else { continue };
-                matches.push((precedence, hostname, of));
+                matches.push(Ordered { precedence, hostname, of });
             }
         }
-        matches.sort_unstable_by_key(|(precedence, hostname, _)| (*precedence, *hostname));
+        matches.sort_unstable_by_key(|one| (one.precedence, one.hostname));
         // Hostnames of the same length are alternatives: each one's matches stand together.
         let mut places = BTreeMap::new();
-        for (place, (_, hostname, _)) in matches.iter().enumerate() {
-            places.entry(*hostname).or_insert(place);
+        for (place, one) in matches.iter().enumerate() {
+            places.entry(one.hostname).or_insert(place);
         }
-        matches.sort_by_key(|(_, hostname, _)| places.get(hostname).copied());
-        matches.into_iter().filter_map(|(_, hostname, of)| self.listed(listener, hostname, of)).collect()
+        matches.sort_by_key(|one| places.get(&one.hostname).copied());
+        matches
     }
 
     fn listed(&self, listener: &Listener, hostname: Hostname<'_>, of: &Match) -> Option<Listed> {

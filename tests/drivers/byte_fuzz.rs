@@ -20,6 +20,9 @@ async fn requests_of_any_bytes_harm_nobody() -> Result<()> {
     let report = fuzz::run(&rig, seed, count).await?;
     println!("{report}");
     ensure!(report.routed > report.requests as u64 / 10, "hardly a request reached a backend: {report}");
+    for (name, echo) in &rig.echoes {
+        ensure!(echo.requests() > 0, "no request reached {name}");
+    }
     Arc::into_inner(rig).context("the gateway is still in use")?.stop().await
 }
 

@@ -1,18 +1,20 @@
 //! The Filter way on real Envoy: the files of `envoy/`, the filter, and routes that change, with no controller.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use gatewasm::filter_binary::WASM;
 use gatewasm_tests::client::{Request, raw};
+use gatewasm_tests::http2::{Field, Http2};
 use gatewasm_tests::load::{Load, send};
 use gatewasm_tests::process::Process;
 use gatewasm_tests::standalone::{Files, Standalone, read, routes_with, sha256};
 use gatewasm_tests::tools;
 use rustix::process::Signal;
 use serde_json::{Value, json};
+use tokio::net::TcpStream;
 use tokio::process::Command;
 
 /// Longest wait for anything that has to happen.
@@ -78,6 +80,34 @@ async fn a_client_cannot_speak_for_envoy_or_the_filter() -> Result<()> {
     let unrouted =
         envoy.send(&Request::get("example.org", "/").header("x-gw-cluster", "bar-ns/bar/8080")).await?;
     assert_eq!(unrouted.status, 404);
+    Ok(())
+}
+
+/// Neither do its trailers, which Envoy passes on to backends that HTTP/2 is spoken with.
+#[tokio::test]
+async fn trailers_of_ours_reach_no_backend() -> Result<()> {
+    let mut files = Files::read()?;
+    let bar = files.bootstrap["static_resources"]["clusters"]
+        .as_array_mut()
+        .and_then(|clusters| clusters.iter_mut().find(|cluster| cluster["name"] == "bar-ns/bar/8080"))
+        .context("the cluster bar")?;
+    bar["typed_extension_protocol_options"]["envoy.extensions.upstreams.http.v3.HttpProtocolOptions"] = json!({
+        "@type": "type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions",
+        "explicit_http_config": {"http2_protocol_options": {}},
+    });
+    let envoy = Standalone::start(files, 1).await?;
+    let mut client = Http2::open(TcpStream::connect(envoy.http).await?).await?;
+    let fields: [Field<'_>; 4] = [
+        (b":method", b"POST"),
+        (b":scheme", b"http"),
+        (b":authority", b"bar.example.com"),
+        (b":path", b"/bar"),
+    ];
+    let trailers: [Field<'_>; 3] =
+        [(b"x-gw-cluster", b"foo-ns/foo-v1/8080"), (b"x-envoy-internal", b"true"), (b"x-checksum", b"1")];
+    let echoed = client.request_with_trailers(&fields, &trailers).await?.answer()?.echoed()?;
+    assert_eq!((echoed.backend.as_str(), echoed.protocol.as_str()), ("bar", "HTTP/2.0"));
+    assert_eq!(echoed.trailers, BTreeMap::from([("x-checksum".to_owned(), "1".to_owned())]));
     Ok(())
 }
 

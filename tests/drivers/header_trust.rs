@@ -1,13 +1,20 @@
 //! What a client sends under the names that are between Envoy and the filter, or under which Envoy takes orders, has no
 //! effect and reaches nobody: in HTTP/1 and HTTP/2, with TLS and without.
 
-use anyhow::{Result, ensure};
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
 use gatewasm_routing::wire;
 use gatewasm_tests::client::{Answer, raw};
-use gatewasm_tests::echo::Echoed;
+use gatewasm_tests::echo::{Echoed, KEY_HEADER};
 use gatewasm_tests::exact::Exact;
 use gatewasm_tests::hostile::{EXACT_HOST, Rig};
 use gatewasm_tests::http2::{End, Field};
+use gatewasm_tests::until::until;
+
+/// Longest wait for a copy.
+const LIMIT: Duration = Duration::from_secs(30);
 
 /// The backend that takes the request, whatever it says.
 const MINE: &str = "mine";
@@ -46,16 +53,27 @@ const ROWS: &[&[(&str, &str)]] = &[
     ],
 ];
 
-/// The request is `mine`'s, and nobody has seen what is not theirs.
-fn check(answer: &Answer) -> Result<()> {
-    let internal = |name: &&String| name.starts_with(wire::PREFIX) || name.starts_with("x-envoy-");
+/// The request is `mine`'s, and nobody has seen what is not theirs: backend, client or mirror.
+async fn check(rig: &Rig, answer: &Answer, key: &str) -> Result<()> {
     ensure!(answer.status == 200, "status {}: {}", answer.status, answer.text());
     let echoed = answer.echoed()?;
     ensure!(echoed.backend == MINE && echoed.path == "/x", "it went elsewhere: {echoed:?}");
-    for headers in [&echoed.headers, &answer.headers] {
-        let internal: Vec<_> = headers.keys().filter(internal).collect();
-        ensure!(internal.is_empty(), "{internal:?} came through");
+    clean(&answer.headers)?;
+    let copies = || rig.echoes["copies"].arrivals(key);
+    until("a copy", LIMIT, async || Ok(!copies().is_empty())).await?;
+    let copy = copies().pop().context("copy")?.echoed;
+    ensure!(copy.path == "/x" && copies().len() == 1, "copied as {:?}", copies());
+    for seen in [echoed, copy] {
+        clean(&seen.headers).with_context(|| seen.backend.clone())?;
+        clean(&seen.trailers).with_context(|| format!("trailers to {}", seen.backend))?;
     }
+    Ok(())
+}
+
+fn clean(headers: &BTreeMap<String, String>) -> Result<()> {
+    let internal = |name: &&String| name.starts_with(wire::PREFIX) || name.starts_with("x-envoy-");
+    let internal: Vec<_> = headers.keys().filter(internal).collect();
+    ensure!(internal.is_empty(), "{internal:?} came through");
     Ok(())
 }
 
@@ -65,25 +83,28 @@ async fn headers_of_ours_are_nobody_elses() -> Result<()> {
     let mut faults = Vec::new();
     let mut count = 0;
     for row in ROWS {
-        let headers: Vec<_> =
-            row.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
         for (host, tls) in [("trust.test", None), (EXACT_HOST, Some(rig.tls(EXACT_HOST)))] {
+            let key = format!("HTTP/1 {host} {row:?}");
+            let with_key = row.iter().copied().chain([(KEY_HEADER, key.as_str())]);
+            let headers: Vec<_> = with_key.map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
             let address = if tls.is_some() { rig.https } else { rig.http };
             let request = Exact { method: "GET", target: "/x", host, headers: &headers };
-            let over_http1 = request.send(address, tls).await?.answer;
-            let in_http2 = row.iter().all(|(name, _)| name.chars().all(|char| !char.is_ascii_uppercase()));
-            let over_http2 = if !in_http2 {
-                None
-            } else if tls.is_some() {
-                Some(rig.http2_tls(host).await?.request(&fields("https", host, row)).await?.answer()?)
-            } else {
-                Some(rig.http2().await?.request(&fields("http", host, row)).await?.answer()?)
-            };
-            for (protocol, answer) in [("HTTP/1", Some(over_http1)), ("HTTP/2", over_http2)] {
-                let Some(answer) = answer else { continue };
+            let mut answers = vec![(key, request.send(address, tls).await?.answer)];
+            if row.iter().all(|(name, _)| name.chars().all(|char| !char.is_ascii_uppercase())) {
+                let key = format!("HTTP/2 {host} {row:?}");
+                let with_key: Vec<_> = row.iter().copied().chain([(KEY_HEADER, key.as_str())]).collect();
+                let end = if tls.is_some() {
+                    rig.http2_tls(host).await?.request(&fields("https", host, &with_key)).await?
+                } else {
+                    rig.http2().await?.request(&fields("http", host, &with_key)).await?
+                };
+                let answer = end.answer()?;
+                answers.push((key, answer));
+            }
+            for (key, answer) in answers {
                 count += 1;
-                let fault = check(&answer).err();
-                faults.extend(fault.map(|fault| format!("{protocol} {host} {row:?}: {fault}")));
+                let fault = check(&rig, &answer, &key).await.err();
+                faults.extend(fault.map(|fault| format!("{key}: {fault:#}")));
             }
         }
     }
@@ -115,31 +136,53 @@ async fn what_is_nearly_a_name_of_ours_is_refused() -> Result<()> {
     rig.stop().await
 }
 
-/// Trailers come after the decision, and none of ours reaches a backend.
+/// Trailers come after the decision, and none of ours reaches a backend. Others go on where trailers can: to backends that
+/// are spoken to in HTTP/2, from clients that speak it.
 #[tokio::test(flavor = "multi_thread")]
 async fn trailers_mean_nothing() -> Result<()> {
     let rig = Rig::start(include_str!("../hostile/headers.yaml")).await?;
     let trailers: &[(&str, &str)] = &[
         (wire::CLUSTER, OTHER),
+        (wire::CLUSTER, OTHER),
         (wire::LISTENER, wire::PROBE),
         (wire::POLICY, "p-x"),
+        ("x-gw-unheard-of", "x"),
         ("x-envoy-internal", "true"),
+        ("x-envoy-upstream-rq-timeout-ms", "1"),
+        ("x-checksum", "1"),
     ];
     let trailers: Vec<Field<'_>> =
         trailers.iter().map(|(name, value)| (name.as_bytes(), value.as_bytes())).collect();
-    let mut fields = fields("http", "trust.test", &[]);
-    fields[0].1 = b"POST";
-    let answer = rig.http2().await?.request_with_trailers(&fields, &trailers).await?.answer()?;
-    check(&answer)?;
-    ensure!(answer.echoed()?.trailers.is_empty(), "a backend saw trailers: {}", answer.text());
-    // The same in HTTP/1.
-    let head =
-        "POST /x HTTP/1.1\r\nHost: trust.test\r\nTransfer-Encoding: chunked\r\nTrailer: x-gw-cluster\r\n\r\n";
-    let request =
-        format!("{head}1\r\nx\r\n0\r\nX-GW-Cluster: {OTHER}\r\nx-gw-listener: gatewasm:probe\r\n\r\n");
-    let answer = String::from_utf8(raw(rig.http, request.as_bytes()).await?)?;
-    let echoed: Echoed = serde_json::from_str(answer.split("\r\n\r\n").last().unwrap_or_default())?;
-    ensure!(echoed.backend == MINE && echoed.body == 1 && echoed.trailers.is_empty(), "{echoed:?}");
+    let checksum = BTreeMap::from([("x-checksum".to_owned(), "1".to_owned())]);
+    for (kind, expected) in [("text/plain", BTreeMap::new()), ("application/grpc", checksum)] {
+        for (scheme, host) in [("http", "trust.test"), ("https", EXACT_HOST)] {
+            let key = format!("HTTP/2 {scheme} {kind}");
+            let mut fields = fields(scheme, host, &[("content-type", kind), (KEY_HEADER, key.as_str())]);
+            fields[0].1 = b"POST";
+            let end = if scheme == "https" {
+                rig.http2_tls(host).await?.request_with_trailers(&fields, &trailers).await?
+            } else {
+                rig.http2().await?.request_with_trailers(&fields, &trailers).await?
+            };
+            let answer = end.answer()?;
+            check(&rig, &answer, &key).await.with_context(|| key.clone())?;
+            let copy = rig.echoes["copies"].arrivals(&key).pop().context("copy")?.echoed;
+            for seen in [answer.echoed()?, copy] {
+                ensure!(seen.trailers == expected && seen.body == 1, "{key}: {seen:?}");
+            }
+        }
+        // The same in HTTP/1, where Envoy ends them.
+        let head = format!(
+            "POST /x HTTP/1.1\r\nHost: trust.test\r\nContent-Type: {kind}\r\nTransfer-Encoding: chunked\r\n\
+             Trailer: x-gw-cluster\r\n{KEY_HEADER}: HTTP/1 {kind}\r\nConnection: close\r\n\r\n"
+        );
+        let request = format!("{head}1\r\nx\r\n0\r\nX-GW-Cluster: {OTHER}\r\nx-envoy-internal: true\r\n\r\n");
+        let answer = String::from_utf8(raw(rig.http, request.as_bytes()).await?)?;
+        let json = answer.find('{').zip(answer.rfind('}')).and_then(|(from, to)| answer.get(from..=to));
+        let echoed: Echoed = serde_json::from_str(json.with_context(|| answer.clone())?)?;
+        ensure!(echoed.backend == MINE && echoed.body == 1 && echoed.trailers.is_empty(), "{echoed:?}");
+    }
+    ensure!(rig.echoes["other"].requests() == 0, "the other backend was asked");
     rig.stop().await
 }
 

@@ -1,11 +1,19 @@
 //! The path that is matched is the path that goes upstream, and the one in a redirect, however it was written: through
 //! real Envoy, in HTTP/1 and HTTP/2, for everything that a rule can do to a path. What is protected is never reached.
+//! A mirror gets the path that the backend gets.
+
+use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use gatewasm_tests::client::Answer;
+use gatewasm_tests::echo::KEY_HEADER;
 use gatewasm_tests::exact::Exact;
 use gatewasm_tests::hostile::{EXACT_HOST, Rig, paths::is_normal};
 use gatewasm_tests::http2::{End, Field};
+use gatewasm_tests::until::until;
+
+/// Longest wait for copies.
+const LIMIT: Duration = Duration::from_secs(30);
 
 /// Targets, and what everybody takes them for; `None` where that is nothing: 400.
 const TARGETS: &[(&str, Option<&str>)] = &[
@@ -122,6 +130,11 @@ const REDIRECTED: &[Action] = &[
     ("moved.test", |target| format!("/fixed{}", query(target))),
 ];
 
+const MIRRORED: &[Action] = &[
+    ("mirror.test", str::to_owned),
+    ("mirror-prefix.test", |target| below_api(target).map_or(target.to_owned(), |rest| format!("/v1{rest}"))),
+];
+
 /// What is left of a target below `/api`.
 fn below_api(target: &str) -> Option<&str> {
     target.strip_prefix("/api").filter(|rest| rest.is_empty() || rest.starts_with(['/', '?']))
@@ -206,6 +219,41 @@ fn fields<'a>(scheme: &'a str, host: &'a str, path: &'a str) -> [Field<'a>; 4] {
         (b":authority", host.as_bytes()),
         (b":path", path.as_bytes()),
     ]
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_path_is_the_same_to_a_mirror() -> Result<()> {
+    let rig = Rig::start(include_str!("../hostile/paths.yaml")).await?;
+    let copies = &rig.echoes["copies"];
+    let (mut faults, mut expected) = (Vec::new(), Vec::new());
+    for (target, normal) in TARGETS {
+        for (host, action) in MIRRORED {
+            let over_http1 = format!("HTTP/1 {host} {target}");
+            let headers = [(KEY_HEADER.to_owned(), over_http1.clone())];
+            let request = Exact { method: "GET", target, host, headers: &headers };
+            let first = End::Answer(request.send(rig.http, None).await?.answer);
+            let over_http2 = format!("HTTP/2 {host} {target}");
+            let mut with_key = fields("http", host, target).to_vec();
+            with_key.push((KEY_HEADER.as_bytes(), over_http2.as_bytes()));
+            let second = rig.http2().await?.request(&with_key).await?;
+            for (key, end) in [(over_http1, first), (over_http2, second)] {
+                let fault = fault(host, target, *normal, *action, end);
+                faults.extend(fault.map(|fault| format!("{key}: {fault}")));
+                // What is refused or protected has no copy.
+                let copied = normal.filter(|normal| !is_protected(normal)).map(action);
+                expected.push((key, copied));
+            }
+        }
+    }
+    ensure!(faults.is_empty(), "{} of {}:\n{}", faults.len(), expected.len(), faults.join("\n"));
+    let copied =
+        |key: &String| -> Vec<_> { copies.arrivals(key).into_iter().map(|copy| copy.echoed.path).collect() };
+    let all = async || Ok(expected.iter().all(|(key, path)| path.is_none() || !copied(key).is_empty()));
+    until("a copy of every request", LIMIT, all).await?;
+    for (key, path) in &expected {
+        ensure!(copied(key) == Vec::from_iter(path.clone()), "{key}: {:?}, not {path:?}", copied(key));
+    }
+    rig.stop().await
 }
 
 /// A rule for the root alone takes it however it was written; the rule for everything else never does.

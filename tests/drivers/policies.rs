@@ -1,4 +1,5 @@
-//! Policies on real Envoy, from HTTPRoutes: time limits, retries, mirrors, protocols of backends, and their delivery.
+//! Policies on real Envoy, from HTTPRoutes: time limits, retries, mirrors, protocols of backends, and their delivery. Tests
+//! of what the conformance suite asks for begin with the name that it has there.
 
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -71,74 +72,102 @@ async fn timed(request: &Request, address: SocketAddr) -> Result<(Answer, Durati
     Ok((answer, begin.elapsed()))
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn limits_of_time_end_requests_and_zero_is_none() -> Result<()> {
-    let foo = Echo::start("foo").await?;
-    let list = [
-        ("/request", json!({"timeouts": {"request": "300ms"}})),
-        ("/try", json!({"timeouts": {"backendRequest": "300ms"}})),
-        ("/zero", json!({"timeouts": {"request": "0s", "backendRequest": "0s"}})),
-    ];
-    let (running, address) = serve(&list, &[("foo", &[foo.address])]).await?;
-    for path in ["/request", "/try"] {
-        let (answer, took) = timed(&get(&format!("{path}?delay=5000&key={path}")), address).await?;
-        assert_eq!(answer.status, 504, "{path}");
-        assert!(
-            took + TICKS >= Duration::from_millis(300) && took < Duration::from_secs(4),
-            "{path}: {took:?}"
-        );
-        assert_eq!(get(path).send(address).await?.status, 200, "{path}");
-        clean(foo.arrivals(path).first().context("no arrival")?)?;
-        // An answer that has begun ends as well, without its end.
-        assert!(get(&format!("{path}?silent=5000")).send(address).await.is_err(), "{path}");
-    }
+/// A rule with this limit of time ends requests, and its zero is none.
+async fn is_a_limit(field: &str) -> Result<()> {
+    let backend = Echo::start("foo").await?;
+    let limit = |time: &str| json!({"timeouts": {field: time}});
+    let list = [("/limit", limit("300ms")), ("/zero", limit("0s"))];
+    let (running, address) = serve(&list, &[("foo", &[backend.address])]).await?;
+    let (answer, took) = timed(&get("/limit?delay=5000&key=limit"), address).await?;
+    assert_eq!(answer.status, 504);
+    assert!(took + TICKS >= Duration::from_millis(300) && took < Duration::from_secs(4), "{took:?}");
+    assert_eq!(get("/limit").send(address).await?.status, 200);
+    clean(backend.arrivals("limit").first().context("no arrival")?)?;
+    // An answer that has begun ends as well, without its end.
+    assert!(get("/limit?silent=5000").send(address).await.is_err());
     assert_eq!(get("/zero?delay=1000").send(address).await?.status, 200);
     running.stop().await
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn requests_are_tried_again_for_these_codes_and_for_broken_connections() -> Result<()> {
-    let foo = Echo::start("foo").await?;
-    let retry = |more: Value| {
-        let mut rule = json!({"retry": {"codes": [500, 503], "attempts": 2}});
-        if let (Some(rule), Some(more)) = (rule.as_object_mut(), more.as_object()) {
-            rule.extend(more.clone());
-        }
-        rule
-    };
-    let list = [
-        ("/codes", retry(json!({}))),
-        ("/tries", retry(json!({"timeouts": {"backendRequest": "300ms"}}))),
-        ("/none", json!({"retry": {"codes": [503], "attempts": 0}})),
-        (
-            "/late",
-            json!({
-                "retry": {"codes": [503], "attempts": 50, "backoff": "100ms"},
-                "timeouts": {"request": "500ms"},
-            }),
-        ),
-    ];
-    let (running, address) = serve(&list, &[("foo", &[foo.address])]).await?;
-    // Path, status of the answer, requests that arrive.
-    for (path, status, arrivals) in [
-        ("/codes?fail=2&key=a", 200, 3),
-        ("/codes?fail=1&code=500&key=b", 200, 2),
-        // Another code is not tried again, and the last answer is the one that the client gets.
-        ("/codes?fail=2&code=502&key=c", 502, 1),
-        ("/codes?fail=9&key=d", 503, 3),
-        ("/codes?fail=9&code=500&key=e", 500, 3),
-        ("/codes?reset=2&key=f", 200, 3),
-        ("/codes?reset=9&key=g", 503, 3),
-        ("/tries?delay=3000&key=h", 504, 3),
-        ("/none?fail=1&key=i", 503, 1),
-    ] {
+async fn httproute_timeout_request() -> Result<()> {
+    is_a_limit("request").await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn httproute_timeout_backend_request() -> Result<()> {
+    is_a_limit("backendRequest").await
+}
+
+/// Sends requests to these rules: path, status of the answer, requests that arrive.
+async fn are_tried(list: &[(&str, Value)], requests: &[(&str, u16, usize)]) -> Result<()> {
+    let backend = Echo::start("foo").await?;
+    let (running, address) = serve(list, &[("foo", &[backend.address])]).await?;
+    for (path, status, arrivals) in requests {
         let answer = get(path).send(address).await?;
         let key = path.split_once("key=").context("key")?.1;
-        let arrived = foo.arrivals(key);
-        assert_eq!((answer.status, arrived.len()), (status, arrivals), "{path}");
+        let arrived = backend.arrivals(key);
+        assert_eq!((answer.status, arrived.len()), (*status, *arrivals), "{path}");
         arrived.iter().try_for_each(clean)?;
     }
-    let (answer, took) = timed(&get("/late?fail=99&key=late"), address).await?;
+    running.stop().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn httproute_retry() -> Result<()> {
+    let retry = |codes: &[u16], attempts: u32| json!({"retry": {"codes": codes, "attempts": attempts}});
+    let list = [
+        ("/500-3", retry(&[500], 3)),
+        ("/all-2", retry(&[500, 502, 503, 504], 2)),
+        ("/all-0", retry(&[500, 502, 503, 504], 0)),
+    ];
+    let requests = [
+        ("/500-3?fail=2&code=500&key=a", 200, 3),
+        // The last answer is the one that the client gets.
+        ("/500-3?fail=4&code=500&key=b", 500, 4),
+        ("/500-3?fail=2&code=503&key=c", 503, 1),
+        ("/all-2?fail=1&code=500&key=d", 200, 2),
+        ("/all-2?fail=3&code=500&key=e", 500, 3),
+        ("/all-2?fail=1&code=502&key=f", 200, 2),
+        ("/all-2?fail=3&code=502&key=g", 502, 3),
+        ("/all-2?fail=1&code=503&key=h", 200, 2),
+        ("/all-2?fail=3&code=503&key=i", 503, 3),
+        ("/all-2?fail=1&code=504&key=j", 200, 2),
+        ("/all-2?fail=3&code=504&key=k", 504, 3),
+        ("/all-0?fail=1&code=500&key=l", 500, 1),
+    ];
+    are_tried(&list, &requests).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn httproute_retry_connection_error() -> Result<()> {
+    let list = [("/", json!({"retry": {"attempts": 2}}))];
+    are_tried(&list, &[("/?reset=2&key=a", 200, 3), ("/?reset=9&key=b", 503, 3)]).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn httproute_retry_connection_error_of_one_endpoint() -> Result<()> {
+    let foo = Echo::start("foo").await?;
+    let nobody = tools::free_address()?;
+    let list = [("/", json!({"retry": {"attempts": 1}}))];
+    let (running, address) = serve(&list, &[("foo", &[foo.address, nobody])]).await?;
+    let seen = load::send(address, &get("/"), 1, 50).await?;
+    assert_eq!(seen.failures(), 0, "{seen:?}");
+    running.stop().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn httproute_retry_with_timeouts() -> Result<()> {
+    let foo = Echo::start("foo").await?;
+    let tries = json!({"retry": {"attempts": 2}, "timeouts": {"backendRequest": "300ms"}});
+    are_tried(&[("/", tries)], &[("/?delay=3000&key=a", 504, 3)]).await?;
+
+    let late = json!({
+        "retry": {"codes": [503], "attempts": 50, "backoff": "100ms"},
+        "timeouts": {"request": "500ms"},
+    });
+    let (running, address) = serve(&[("/", late)], &[("foo", &[foo.address])]).await?;
+    let (answer, took) = timed(&get("/?fail=99&key=late"), address).await?;
     assert_eq!(answer.status, 504);
     assert!(took + TICKS >= Duration::from_millis(500) && took < Duration::from_secs(4), "{took:?}");
     assert!(foo.arrivals("late").len() > 1, "it was not tried again");
@@ -168,17 +197,6 @@ async fn bodies_are_kept_for_retries_up_to_a_mebibyte() -> Result<()> {
         let bodies: Vec<usize> = foo.arrivals(key).iter().map(|it| it.echoed.body).collect();
         assert_eq!(bodies, vec![size; arrivals], "{key}");
     }
-    running.stop().await
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_retry_goes_to_another_endpoint() -> Result<()> {
-    let foo = Echo::start("foo").await?;
-    let nobody = tools::free_address()?;
-    let list = [("/", json!({"retry": {"attempts": 1}}))];
-    let (running, address) = serve(&list, &[("foo", &[foo.address, nobody])]).await?;
-    let seen = load::send(address, &get("/"), 1, 50).await?;
-    assert_eq!(seen.failures(), 0, "{seen:?}");
     running.stop().await
 }
 
@@ -238,30 +256,26 @@ async fn the_mean_wait_before_a_retry_is_the_backoff() -> Result<()> {
     running.stop().await
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn every_mirror_gets_what_the_backend_gets() -> Result<()> {
-    let (foo, a, b) = (Echo::start("foo").await?, Echo::start("a").await?, Echo::start("b").await?);
-    let mirror = |name: &str| json!({"type": "RequestMirror", "requestMirror": {"backendRef": {"name": name, "port": 80}}});
+/// A RequestMirror filter, of a share of the requests where `share` says so.
+fn mirror(name: &str, share: Value) -> Value {
+    let mut mirror = json!({"backendRef": {"name": name, "port": 80}});
+    if let (Some(mirror), Some(share)) = (mirror.as_object_mut(), share.as_object()) {
+        mirror.extend(share.clone());
+    }
+    json!({"type": "RequestMirror", "requestMirror": mirror})
+}
+
+/// Each of these mirrors gets what the backend gets, and nothing that is between Envoy and the filter.
+async fn are_mirrored(mirrors: &[&str]) -> Result<()> {
+    let (backend, a, b) = (Echo::start("foo").await?, Echo::start("a").await?, Echo::start("b").await?);
+    let filters: Vec<_> = mirrors.iter().map(|name| mirror(name, json!({}))).collect();
     let edits = json!({"type": "RequestHeaderModifier", "requestHeaderModifier": {"set": [{"name": "x-set", "value": "1"}]}});
     let rewrite = json!({"type": "URLRewrite", "urlRewrite": {
         "hostname": "other.test", "path": {"type": "ReplacePrefixMatch", "replacePrefixMatch": "/new"}}});
-    let list = [
-        ("/plain", json!({"filters": [mirror("a"), mirror("b")]})),
-        ("/changed", json!({"filters": [mirror("a"), edits, rewrite]})),
-        (
-            "/share",
-            json!({"filters": [{"type": "RequestMirror", "requestMirror": {
-                "backendRef": {"name": "a", "port": 80}, "fraction": {"numerator": 1, "denominator": 4}}}]}),
-        ),
-        (
-            "/none",
-            json!({"filters": [{"type": "RequestMirror", "requestMirror": {
-                "backendRef": {"name": "a", "port": 80}, "percent": 0}}]}),
-        ),
-    ];
-    let services = [("foo", &[foo.address][..]), ("a", &[a.address]), ("b", &[b.address])];
+    let changed: Vec<_> = filters.iter().cloned().chain([edits, rewrite]).collect();
+    let list = [("/plain", json!({"filters": filters})), ("/changed", json!({"filters": changed}))];
+    let services = [("foo", &[backend.address][..]), ("a", &[a.address]), ("b", &[b.address])];
     let (running, address) = serve(&list, &services).await?;
-
     for (path, arrives) in
         [("/plain/x?key=plain", "/plain/x?key=plain"), ("/changed/x?key=changed", "/new/x?key=changed")]
     {
@@ -269,11 +283,10 @@ async fn every_mirror_gets_what_the_backend_gets() -> Result<()> {
         let request =
             get(path).header("x-mine", "1").header("x-gw-cluster", "1").header("x-envoy-internal", "1");
         assert_eq!(request.send(address).await?.echoed()?.path, arrives);
-        let mirrors = if key == "plain" { vec![&a, &b] } else { vec![&a] };
-        for mirror in mirrors {
+        for mirror in [&a, &b].into_iter().take(mirrors.len()) {
             running.until("a copy", async || Ok(mirror.arrivals(key).len() == 1)).await?;
             let [copy] = mirror.arrivals(key).try_into().map_err(|all| anyhow::anyhow!("{all:?}"))?;
-            let [original] = foo.arrivals(key).try_into().map_err(|all| anyhow::anyhow!("{all:?}"))?;
+            let [original] = backend.arrivals(key).try_into().map_err(|all| anyhow::anyhow!("{all:?}"))?;
             clean(&copy)?;
             clean(&original)?;
             assert_eq!(
@@ -289,17 +302,56 @@ async fn every_mirror_gets_what_the_backend_gets() -> Result<()> {
             assert_eq!(of(&copy), of(&original));
         }
     }
+    running.stop().await
+}
 
-    let seen = load::send(address, &get("/share?key=share"), 4, 800).await?;
-    assert_eq!((seen.failures(), seen.answers()), (0, 800), "{seen:?}");
-    let seen = load::send(address, &get("/none?key=none"), 4, 50).await?;
-    assert_eq!(seen.failures(), 0, "{seen:?}");
-    assert_eq!(get("/plain?key=last").send(address).await?.status, 200);
-    running.until("the last copy", async || Ok(a.arrivals("last").len() == 1)).await?;
-    // 200 of 800, with a standard deviation of 12.2: six of them.
-    let copies = a.arrivals("share").len();
-    assert!((127..=273).contains(&copies), "{copies} copies of 800 requests");
-    assert!(a.arrivals("none").is_empty());
+#[tokio::test(flavor = "multi_thread")]
+async fn httproute_request_mirror() -> Result<()> {
+    are_mirrored(&["a"]).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn httproute_request_multiple_mirrors() -> Result<()> {
+    are_mirrored(&["a", "b"]).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn httproute_request_percentage_mirror() -> Result<()> {
+    let (foo, a, b) = (Echo::start("foo").await?, Echo::start("a").await?, Echo::start("b").await?);
+    let list = [
+        ("/percent", json!({"filters": [mirror("a", json!({"percent": 20}))]})),
+        (
+            "/fraction",
+            json!({"filters": [mirror("a", json!({"fraction": {"numerator": 25, "denominator": 50}}))]}),
+        ),
+        (
+            "/two",
+            json!({"filters": [mirror("a", json!({"percent": 35})), mirror("b", json!({"percent": 50}))]}),
+        ),
+        ("/none", json!({"filters": [mirror("a", json!({"percent": 0}))]})),
+        ("/all", json!({"filters": [mirror("a", json!({})), mirror("b", json!({}))]})),
+    ];
+    let services = [("foo", &[foo.address][..]), ("a", &[a.address]), ("b", &[b.address])];
+    let (running, address) = serve(&list, &services).await?;
+    for path in ["/percent", "/fraction", "/two", "/none"] {
+        let seen = load::send(address, &get(&format!("{path}?key={path}")), 4, 800).await?;
+        assert_eq!((seen.failures(), seen.answers()), (0, 800), "{path}: {seen:?}");
+    }
+    assert_eq!(get("/all?key=last").send(address).await?.status, 200);
+    for mirror in [&a, &b] {
+        running.until("the last copy", async || Ok(mirror.arrivals("last").len() == 1)).await?;
+    }
+    // Six standard deviations of 800 draws: 11.3 at 20 %, 14.1 at 50 %, 13.5 at 35 %.
+    for (mirror, path, expected, margin) in [
+        (&a, "/percent", 160, 68),
+        (&a, "/fraction", 400, 85),
+        (&a, "/two", 280, 81),
+        (&b, "/two", 400, 85),
+        (&a, "/none", 0, 0),
+    ] {
+        let copies = mirror.arrivals(path).len();
+        assert!(copies.abs_diff(expected) <= margin, "{path}: {copies} copies of 800 requests");
+    }
     running.stop().await
 }
 
@@ -308,10 +360,7 @@ async fn a_mirror_that_is_down_or_says_nothing_changes_no_answer() -> Result<()>
     let foo = Echo::start("foo").await?;
     // Accepts connections and reads nothing.
     let mute = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
-    let mirrors: Vec<Value> = ["down", "mute", "empty"]
-        .iter()
-        .map(|name| json!({"type": "RequestMirror", "requestMirror": {"backendRef": {"name": name, "port": 80}}}))
-        .collect();
+    let mirrors: Vec<Value> = ["down", "mute", "empty"].map(|name| mirror(name, json!({}))).to_vec();
     let services = [
         ("foo", &[foo.address][..]),
         ("down", &[tools::free_address()?]),
@@ -361,26 +410,38 @@ async fn comes_back(stream: &mut TcpStream, byte: u8) -> Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn backends_are_spoken_to_as_their_ports_say() -> Result<()> {
-    let (one, two, ws) = (Echo::start("one").await?, Echo::start("two").await?, Echo::start("ws").await?);
+async fn httproute_backend_protocol_h2c() -> Result<()> {
+    let (one, two) = (Echo::start("one").await?, Echo::start("two").await?);
+    let to = |name: &str| json!({"backendRefs": [{"name": name, "port": 80}]});
+    let mut manifests = manifests(rules(&[("/one", to("one")), ("/two", to("two"))]), &[])?;
+    let mut services = service("one", &[one.address]);
+    services.extend(with_protocol(service("two", &[two.address]), "kubernetes.io/h2c"));
+    manifests.push(("protocols.yaml", services));
+    let running = Running::start(&manifests, &[]).await?;
+    let address = running.address("infra/web", "http")?;
+    for (path, protocol) in [("/one", "HTTP/1.1"), ("/two", "HTTP/2.0")] {
+        assert_eq!(get(path).send(address).await?.echoed()?.protocol, protocol, "{path}");
+    }
+    running.stop().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn httproute_backend_protocol_websocket() -> Result<()> {
+    let (one, ws) = (Echo::start("one").await?, Echo::start("ws").await?);
     let to = |name: &str| json!({"backendRefs": [{"name": name, "port": 80}]});
     let mut policy = to("ws");
     // A WebSocket is no request with an end, so that no limit is for it.
     policy["timeouts"] = json!({"request": "300ms"});
     policy["retry"] = json!({"codes": [503]});
-    policy["filters"] =
-        json!([{"type": "RequestMirror", "requestMirror": {"backendRef": {"name": "one", "port": 80}}}]);
-    let list = [("/one", to("one")), ("/two", to("two")), ("/ws", to("ws")), ("/policy", policy)];
+    policy["filters"] = json!([mirror("one", json!({}))]);
+    let list = [("/one", to("one")), ("/ws", to("ws")), ("/policy", policy)];
     let mut manifests = manifests(rules(&list), &[])?;
     let mut services = service("one", &[one.address]);
-    services.extend(with_protocol(service("two", &[two.address]), "kubernetes.io/h2c"));
     services.extend(with_protocol(service("ws", &[ws.address]), "kubernetes.io/ws"));
     manifests.push(("protocols.yaml", services));
     let running = Running::start(&manifests, &[]).await?;
     let address = running.address("infra/web", "http")?;
-    for (path, protocol) in [("/one", "HTTP/1.1"), ("/two", "HTTP/2.0"), ("/ws", "HTTP/1.1")] {
-        assert_eq!(get(path).send(address).await?.echoed()?.protocol, protocol, "{path}");
-    }
+    assert_eq!(get("/ws").send(address).await?.echoed()?.protocol, "HTTP/1.1");
     for path in ["/one", "/ws", "/policy"] {
         let mut stream = web_socket(address, path).await.context(path)?;
         comes_back(&mut stream, 1).await.context(path)?;
@@ -417,7 +478,7 @@ async fn streams_that_are_silent_for_ten_minutes_live() -> Result<()> {
 #[tokio::test(flavor = "multi_thread")]
 async fn changes_of_policies_under_load_fail_no_request() -> Result<()> {
     let (foo, a, b) = (Echo::start("foo").await?, Echo::start("a").await?, Echo::start("b").await?);
-    let mirror = |name: &str| json!({"filters": [{"type": "RequestMirror", "requestMirror": {"backendRef": {"name": name, "port": 80}}}]});
+    let mirror = |name: &str| json!({"filters": [mirror(name, json!({}))]});
     let services = [("foo", &[foo.address][..]), ("a", &[a.address]), ("b", &[b.address])];
     let (running, address) = serve(&[("/", json!({}))], &services).await?;
     let load = Load::start(address, &get("/?key=load"), 8, Duration::from_millis(1));

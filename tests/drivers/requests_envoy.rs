@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
-use gatewasm_request_table::{Case, Outcome, Table, tables};
+use gatewasm_request_table::{Case, NO_POLICY, Outcome, Table, tables};
 use gatewasm_routing::config::Header;
 use gatewasm_routing::wire;
 use gatewasm_tests::client::Answer;
@@ -268,6 +268,13 @@ fn agree(number: usize, did: &Did, explained: &Explained, case: &Case) -> Result
         expect.match_index.is_none() || expect.match_index == explained.match_index,
         "expected {expect:?}: {explained:?}"
     );
+    if let (Outcome::Cluster(cluster), Some(policy)) = (&did.outcome, &expect.policy)
+        && did.outcome == expect.outcome
+    {
+        let chosen = explained.backends.iter().find(|backend| backend.cluster.as_ref() == Some(cluster));
+        let of_chosen = chosen.and_then(|backend| backend.policy.as_deref());
+        ensure!(of_chosen.unwrap_or(NO_POLICY) == policy, "expected {expect:?}: {explained:?}");
+    }
     Ok(())
 }
 

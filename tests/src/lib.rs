@@ -2,6 +2,7 @@
 //! with their test.
 
 pub mod certificate;
+pub mod cli;
 pub mod client;
 pub mod connection;
 pub mod differential;

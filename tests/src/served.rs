@@ -1,5 +1,6 @@
-//! One Envoy that serves many filter configs at once: the Gateways of each get a namespace of their own, and every
-//! cluster that a rule names is an echo backend. Of session keys it takes the first for all of them.
+//! One Envoy that serves many filter configs at once: the Gateways of each get a namespace of their own, every cluster
+//! that a rule names is an echo backend, and every policy one that asks for nothing: what policies do is not in a filter
+//! config. Of session keys it takes the first for all of them.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
@@ -7,11 +8,11 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use gatewasm::model::{self, Model};
+use gatewasm::model::{self, BackendProtocol, Model};
 use gatewasm::object::ObjectKey;
 use gatewasm::render::{ConfigSource, Settings, files, render};
 use gatewasm::xds::agent::Target;
-use gatewasm_routing::config::{FilterConfig, Listener, Protocol};
+use gatewasm_routing::config::{FilterConfig, Listener, Protocol, Rule};
 use gatewasm_routing::wire;
 use serde::Deserialize;
 use tokio::net::TcpStream;
@@ -84,11 +85,7 @@ impl Entry {
 impl Served {
     /// Starts it, with its files in `folder`.
     pub async fn start(configs: &[&FilterConfig], folder: &Path) -> Result<Self> {
-        let names: BTreeSet<&String> = configs
-            .iter()
-            .flat_map(|config| &config.listeners)
-            .flat_map(|listener| &listener.routes)
-            .flat_map(|route| &route.rules)
+        let names: BTreeSet<&String> = rules(configs)
             .flat_map(|rule| &rule.backends)
             .filter_map(|backend| backend.cluster.as_ref())
             .collect();
@@ -96,10 +93,10 @@ impl Served {
         for name in names {
             let echo = Echo::start(name).await?;
             let endpoint = model::Endpoint { host: echo.address.ip().to_string(), port: echo.address.port() };
-            clusters.insert(
-                name.clone(),
-                model::Cluster { endpoints: BTreeSet::from([endpoint]), ..model::Cluster::default() },
-            );
+            let protocol =
+                if name.ends_with("/h2c") { BackendProtocol::Http2 } else { BackendProtocol::Http1 };
+            let cluster = model::Cluster { endpoints: BTreeSet::from([endpoint]), protocol };
+            clusters.insert(name.clone(), cluster);
             echoes.push(echo);
         }
         let listeners = configs.iter().flat_map(|config| &config.listeners);
@@ -181,7 +178,7 @@ fn merged(
     let mut merged = Model {
         gateways: BTreeMap::new(),
         clusters,
-        policies: BTreeMap::new(),
+        policies: policies(configs),
         certificates: BTreeMap::from([(secret.clone(), pair)]),
         filter_config: FilterConfig {
             access_log: true,
@@ -213,6 +210,19 @@ fn merged(
         }
     }
     merged
+}
+
+fn rules<'a>(configs: &'a [&FilterConfig]) -> impl Iterator<Item = &'a Rule> {
+    let listeners = configs.iter().flat_map(|config| &config.listeners);
+    listeners.flat_map(|listener| &listener.routes).flat_map(|route| &route.rules)
+}
+
+/// The policies that rules and their backends name.
+fn policies(configs: &[&FilterConfig]) -> BTreeMap<String, model::Policy> {
+    let names = rules(configs).flat_map(|rule| {
+        rule.policy.iter().chain(rule.backends.iter().filter_map(|backend| backend.policy.as_ref()))
+    });
+    names.map(|name| (name.clone(), model::Policy::default())).collect()
 }
 
 /// An address of the loopback network that no other process uses: of this many ports, one that was free a moment ago is

@@ -1,7 +1,9 @@
-//! Where the real parts are: the `gatewasm` binary of this build, Envoy and func-e as `just tools` puts them.
+//! Where the real parts are: the `gatewasm` binary of this build, Envoy and func-e as `just tools` puts them. And ports.
 
-use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, UdpSocket};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{LazyLock, Mutex};
 
 use anyhow::{Context, Result, ensure};
 
@@ -32,13 +34,33 @@ pub fn func_e() -> Result<PathBuf> {
     existing(cache()?.join("bin/func-e"), "just tools")
 }
 
-/// A port of 127.0.0.1 that was free a moment ago.
+/// Below the ports that the system gives to sockets that ask for none (32768 and up on Linux): only tests want these.
+const PORTS: std::ops::Range<u16> = 10_000..30_000;
+
+/// A free port of 127.0.0.1, which is this process's until it ends. See [`hold`].
 pub fn free_port() -> Result<u16> {
-    let socket = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("bind a free port")?;
-    Ok(socket.local_addr()?.port())
+    // Each process begins elsewhere, so that they seldom try the same ones.
+    static NEXT: LazyLock<AtomicU32> = LazyLock::new(|| AtomicU32::new(std::process::id().wrapping_mul(101)));
+    let places = u32::from(PORTS.end - PORTS.start);
+    let next = |_| PORTS.start + (NEXT.fetch_add(1, Ordering::Relaxed) % places) as u16;
+    PORTS.map(next).find(|port| hold(*port)).context("no port is free")
 }
 
-/// An address of 127.0.0.1 that was free a moment ago.
+/// Takes a port of 127.0.0.1 for this process, if it is free. Nobody listens on it yet, but no other test gets it: its
+/// namesake of UDP, which none of them needs, is open as long as the process lives.
+pub fn hold(port: u16) -> bool {
+    static HELD: Mutex<Vec<UdpSocket>> = Mutex::new(Vec::new());
+    let address = (Ipv4Addr::LOCALHOST, port);
+    match (UdpSocket::bind(address), TcpListener::bind(address), HELD.lock()) {
+        (Ok(socket), Ok(_), Ok(mut held)) => {
+            held.push(socket);
+            true
+        }
+        _ => false,
+    }
+}
+
+/// A free address of 127.0.0.1. See [`free_port`].
 pub fn free_address() -> Result<SocketAddr> {
     Ok((Ipv4Addr::LOCALHOST, free_port()?).into())
 }

@@ -8,13 +8,17 @@ use super::inputs::{Inputs, Read, problems_of};
 use super::output::Output;
 use super::{FINE, PROBLEMS};
 use crate::lint::{Origin, lint};
-use crate::problem::{self, Problem};
+use crate::problem::{self, Problem, Severity};
 
 /// Arguments of `gatewasm check`.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     #[command(flatten)]
     inputs: Inputs,
+
+    /// Exit with 1 for warnings too: for what works, but is probably not meant.
+    #[arg(long)]
+    deny_warnings: bool,
 
     /// Form of the result.
     #[arg(short, long, value_enum, default_value_t)]
@@ -34,7 +38,8 @@ pub(super) fn run(args: &Args) -> Result<u8> {
         Read::FilterConfig { path, config: Err(problems) } => (problems_of(&path, &problems), 1),
     };
     args.output.print(&problems, |problems| problem::print(problems, objects))?;
-    Ok(if problems.is_empty() { FINE } else { PROBLEMS })
+    let denied = |problem: &Problem| args.deny_warnings || problem.severity == Severity::Error;
+    Ok(if problems.iter().any(denied) { PROBLEMS } else { FINE })
 }
 
 fn lint_compiled(config: &FilterConfig, path: &str, origin: Origin<'_>) -> Vec<Problem> {

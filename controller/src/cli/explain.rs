@@ -14,12 +14,12 @@ use hyper::header::{HeaderName, HeaderValue};
 use serde::Serialize;
 
 use super::FINE;
-use super::as_envoy::{self, as_envoy_hands_over};
 use super::inputs::{Backends, Inputs};
-use super::normal_path::normalise;
 use super::output::{Output, table};
 use super::policies::{self, Asked};
+use crate::as_envoy::{self, as_envoy_hands_over};
 use crate::entry;
+use crate::normal_path::normalise;
 
 /// Arguments of `gatewasm explain`.
 #[derive(Debug, clap::Args)]

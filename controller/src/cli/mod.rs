@@ -1,14 +1,12 @@
 //! The command line: what the user types, and how results, problems and failures are told.
-//! Results go to stdout, everything else to stderr; exit 0 fine, 1 problems found, 2 could not run.
+//! Results go to stdout, everything else to stderr; exit 0 fine, 1 errors found, 2 could not run.
 
 mod agent;
-mod as_envoy;
 mod check;
 mod explain;
 mod filter;
 mod inputs;
 mod log;
-mod normal_path;
 mod output;
 mod policies;
 mod render;
@@ -22,7 +20,7 @@ use clap::{Parser, Subcommand};
 
 /// Everything is as asked.
 const FINE: u8 = 0;
-/// The command ran and found problems in its input.
+/// The command ran and found errors in its input, or what else it was told to deny.
 const PROBLEMS: u8 = 1;
 /// The command could not do its work.
 const FAILED: u8 = 2;

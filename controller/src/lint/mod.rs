@@ -1,11 +1,14 @@
-//! What works as written and is probably not meant: one file for each kind of finding, all of them warnings.
+//! What works as written and is probably not meant: one file for each kind of finding, all of them warnings, and one
+//! for requests to try.
 //!
 //! It looks at the filter config and asks the routing engine, so that it knows as little of matching as everything
 //! else here. Nothing depends on it: what it finds changes neither status nor traffic.
 
+mod backends;
 mod hostnames;
 mod redirect;
 mod rewrite;
+mod sample;
 mod shadow;
 
 use gatewasm_routing::RouteTable;
@@ -33,6 +36,7 @@ pub(crate) fn lint(config: &FilterConfig, table: &RouteTable, origin: Origin<'_>
     hostnames::find(&lint, &mut problems);
     redirect::find(&lint, &mut problems);
     rewrite::find(&lint, &mut problems);
+    backends::find(&lint, &mut problems);
     // A route has the same findings for each listener that it is attached to.
     problems.sort();
     problems.dedup_by(|a, b| (&a.place, &a.field, &a.reason) == (&b.place, &b.field, &b.reason));
@@ -76,53 +80,76 @@ impl<'a> Lint<'a> {
         Problem { place, field, severity: Severity::Warning, reason: reason.to_owned(), message }
     }
 
-    /// The field of a rule's filter, which is the only one of its type in the rule. An object may have filters that
-    /// the config does not.
-    fn filter_field(
-        &self,
-        at: Attached<'_>,
-        rule: usize,
-        kind: &HttpRouteFilterType,
-        place: usize,
-    ) -> String {
-        let place = self.objects_filter(at, rule, kind).unwrap_or(place);
-        format!("rules[{rule}].filters[{place}]")
+    /// The field of a filter, which is the only one of its type in the rule, or in the backend. An object may have
+    /// filters that the config does not.
+    fn filter_field(&self, at: Attached<'_>, of: Owner, kind: &HttpRouteFilterType, place: usize) -> String {
+        let place = self.objects_filter(at, of, kind).unwrap_or(place);
+        format!("{}.filters[{place}]", self.owner_field(of))
     }
 
-    /// The same for a filter of a backend, which no object has more of than its config.
-    fn backend_filter_field(&self, rule: usize, backend: usize, place: usize) -> String {
-        let backends = match self.origin {
+    fn owner_field(&self, of: Owner) -> String {
+        let rule = format!("rules[{}]", of.rule);
+        of.backend.map_or(rule.clone(), |backend| format!("{rule}.{}[{backend}]", self.backends_field()))
+    }
+
+    /// What the list of a rule's backends is called.
+    fn backends_field(&self) -> &'static str {
+        match self.origin {
             Origin::Objects(_) => "backendRefs",
             Origin::File(_) => "backends",
-        };
-        format!("rules[{rule}].{backends}[{backend}].filters[{place}]")
+        }
     }
 
     /// Where a hostname of the config stands in the object. One that came of its listener's stands nowhere.
     fn hostname_of_object(&self, at: Attached<'_>, hostname: usize) -> Option<usize> {
-        let (Origin::Objects(snapshot), RouteKind::HttpRoute) = (self.origin, at.route.1.kind) else {
-            return None;
-        };
+        let Origin::Objects(snapshot) = self.origin else { return None };
         let text = at.route.1.hostnames.get(hostname)?;
         let key = ObjectKey::new(&at.route.1.namespace, &at.route.1.name);
-        let route = snapshot.http_routes.get(&key)?;
-        route.spec.hostnames.iter().position(|own| **own == **text)
+        let own = match at.route.1.kind {
+            RouteKind::HttpRoute => &snapshot.http_routes.get(&key)?.spec.hostnames,
+            RouteKind::GrpcRoute => &snapshot.grpc_routes.get(&key)?.spec.hostnames,
+        };
+        own.iter().position(|own| **own == **text)
     }
 
-    fn objects_filter(&self, at: Attached<'_>, rule: usize, kind: &HttpRouteFilterType) -> Option<usize> {
+    /// HTTPRoutes alone have filters that anything is found in.
+    fn objects_filter(&self, at: Attached<'_>, of: Owner, kind: &HttpRouteFilterType) -> Option<usize> {
         let (Origin::Objects(snapshot), RouteKind::HttpRoute) = (self.origin, at.route.1.kind) else {
             return None;
         };
         let key = ObjectKey::new(&at.route.1.namespace, &at.route.1.name);
-        let rule = snapshot.http_routes.get(&key)?.spec.rules.get(rule)?;
-        rule.filters.iter().position(|filter| filter.kind == *kind)
+        let rule = snapshot.http_routes.get(&key)?.spec.rules.get(of.rule)?;
+        let filters = match of.backend {
+            Some(backend) => &rule.backend_refs.get(backend)?.filters,
+            None => &rule.filters,
+        };
+        filters.iter().position(|filter| filter.kind == *kind)
     }
+}
+
+/// What has filters: a rule, or one of its backends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Owner {
+    rule: usize,
+    backend: Option<usize>,
 }
 
 impl<'a> Attached<'a> {
     /// The rules that are served, with their indexes.
     fn sound_rules(self) -> impl Iterator<Item = (usize, &'a Rule)> {
         self.route.1.rules.iter().enumerate().filter(|(_, rule)| rule.invalid.is_none())
+    }
+
+    /// The rules that are served and, behind each, their backends: all that has filters.
+    fn owners(self) -> impl Iterator<Item = (Owner, &'a Rule, &'a [RouteFilter])> {
+        self.sound_rules().flat_map(|(rule, it)| {
+            let own = (Owner { rule, backend: None }, it, it.filters.as_slice());
+            let backends = it.backends.iter().enumerate();
+            let backends = backends.map(move |(backend, one)| {
+                (Owner { rule, backend: Some(backend) }, it, one.filters.as_slice())
+            });
+            std::iter::once(own).chain(backends)
+        })
     }
 }
 
@@ -142,13 +169,14 @@ mod tests {
 
     use super::*;
 
-    /// The findings in a filter config with these listeners: field, reason and message.
-    pub(super) fn findings(listeners: &str) -> Vec<(String, String, String)> {
+    /// The findings for this reason in a filter config with these listeners: field and message.
+    pub(super) fn findings(reason: &str, listeners: &str) -> Vec<(String, String)> {
         let config = parse(format!(r#"{{"version": 1, "listeners": [{listeners}]}}"#).as_bytes()).unwrap();
         let table = compile(&config).unwrap();
         let found = lint(&config, &table, Origin::File("x.json"));
         assert!(found.iter().all(|it| it.severity == Severity::Warning), "{found:?}");
-        found.into_iter().map(|it| (it.field, it.reason, it.message)).collect()
+        let wanted = found.into_iter().filter(|it| it.reason == reason);
+        wanted.map(|it| (it.field, it.message)).collect()
     }
 
     /// A listener for HTTP on port 80, or for HTTPS on port 443.
@@ -169,9 +197,10 @@ mod tests {
 
     #[test]
     fn a_route_of_two_listeners_is_reported_once_as_an_object() {
-        let routes = [route("a/x", r#""rules": [{}, {}]"#)];
+        let rule = r#"{"backends": [{"cluster": "c"}]}"#;
+        let routes = [route("a/x", &format!(r#""rules": [{rule}, {rule}]"#))];
         let text = [listener("http", "HTTP", &routes), listener("https", "HTTPS", &routes)].join(", ");
-        assert_eq!(findings(&text).len(), 2);
+        assert_eq!(findings("Shadowed", &text).len(), 2);
         let config = parse(format!(r#"{{"version": 1, "listeners": [{text}]}}"#).as_bytes()).unwrap();
         let found = lint(&config, &compile(&config).unwrap(), Origin::Objects(&Snapshot::default()));
         let found: Vec<_> =

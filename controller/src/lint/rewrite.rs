@@ -1,33 +1,21 @@
 //! Rewrites that leave every path as it was.
 
-use gatewasm_routing::config::{PathMatchType, PathModifier, RouteFilter, RouteMatch, Rule, UrlRewrite};
+use gatewasm_routing::config::{PathMatchType, PathModifier, RouteFilter, RouteMatch, UrlRewrite};
 
-use super::{Attached, Lint, filter};
+use super::{Lint, filter};
 use crate::api::HttpRouteFilterType;
 use crate::problem::Problem;
 
 pub(super) fn find(lint: &Lint<'_>, problems: &mut Vec<Problem>) {
     for at in lint.attached() {
-        for (index, rule) in at.sound_rules() {
-            of_rule(lint, at, index, rule, problems);
+        for (owner, rule, filters) in at.owners() {
+            let Some((place, message)) = without_effect(filters, &rule.matches) else { continue };
+            let field = lint.filter_field(at, owner, &HttpRouteFilterType::UrlRewrite, place);
+            let field = format!("{field}.urlRewrite.path");
+            problems.push(lint.warning(at, &field, "RewriteWithoutEffect", message));
         }
     }
 }
-
-fn of_rule(lint: &Lint<'_>, at: Attached<'_>, index: usize, rule: &Rule, problems: &mut Vec<Problem>) {
-    if let Some((place, message)) = without_effect(&rule.filters, &rule.matches) {
-        let field = lint.filter_field(at, index, &HttpRouteFilterType::UrlRewrite, place);
-        problems.push(lint.warning(at, &format!("{field}.urlRewrite.path"), REASON, message));
-    }
-    for (i, backend) in rule.backends.iter().enumerate() {
-        if let Some((place, message)) = without_effect(&backend.filters, &rule.matches) {
-            let field = lint.backend_filter_field(index, i, place);
-            problems.push(lint.warning(at, &format!("{field}.urlRewrite.path"), REASON, message));
-        }
-    }
-}
-
-const REASON: &str = "RewriteWithoutEffect";
 
 /// The place of a rewrite that changes no path, and what to say of it.
 fn without_effect(filters: &[RouteFilter], matches: &[RouteMatch]) -> Option<(usize, String)> {
@@ -77,18 +65,18 @@ mod tests {
         let of_backend = format!(
             r#""rules": [{{"matches": [{matches}], "backends": [{{"cluster": "c", "filters": {filters}}}]}}]"#
         );
-        let found = |rules: &str| findings(&listener("http", "HTTP", &[route("n/r", rules)]));
+        let found =
+            |rules: &str| findings("RewriteWithoutEffect", &listener("http", "HTTP", &[route("n/r", rules)]));
         let [one, other] = [found(&of_rule), found(&of_backend)];
         assert_eq!(one.len(), other.len());
-        for ((field, reason, _), (backend_field, _, _)) in one.iter().zip(&other) {
-            assert_eq!(reason, "RewriteWithoutEffect");
+        for ((field, _), (backend_field, _)) in one.iter().zip(&other) {
             assert_eq!(field, "listeners[0].routes[0].rules[0].filters[0].urlRewrite.path");
             assert_eq!(
                 backend_field,
                 "listeners[0].routes[0].rules[0].backends[0].filters[0].urlRewrite.path"
             );
         }
-        one.into_iter().map(|(_, _, message)| message).collect()
+        one.into_iter().map(|(_, message)| message).collect()
     }
 
     fn prefix(value: &str) -> String {

@@ -3,9 +3,9 @@
 
 use std::collections::BTreeMap;
 
-use gatewasm_routing::MatchId;
 use gatewasm_routing::config::{PathMatchType, Route, RouteKind, Rule};
-use gatewasm_routing::timestamp::Timestamp;
+use gatewasm_routing::precedence::Criterion;
+use gatewasm_routing::{MatchId, Shadowed};
 
 use super::{Attached, Lint, Origin, name};
 use crate::problem::Problem;
@@ -14,7 +14,7 @@ use crate::problem::Problem;
 type RouteKey<'a> = (Option<&'a str>, RouteKind, &'a str, &'a str);
 
 /// What wins in place of the matches of a rule, by the index of the match.
-type Winners<'a> = BTreeMap<usize, Vec<&'a MatchId>>;
+type Winners<'a> = BTreeMap<usize, Vec<&'a Shadowed>>;
 
 pub(super) fn find(lint: &Lint<'_>, problems: &mut Vec<Problem>) {
     let shadowed = lint.table.shadowed();
@@ -23,7 +23,7 @@ pub(super) fn find(lint: &Lint<'_>, problems: &mut Vec<Problem>) {
         let of = &found.of;
         let route = key(lint, &found.listener, of.kind, &of.namespace, &of.name);
         let winners = rules.entry((route, of.rule)).or_default();
-        winners.entry(of.match_index).or_default().push(&found.by);
+        winners.entry(of.match_index).or_default().push(found);
     }
     let mut attached: BTreeMap<RouteKey<'_>, Vec<Attached<'_>>> = BTreeMap::new();
     for at in lint.attached() {
@@ -41,13 +41,13 @@ pub(super) fn find(lint: &Lint<'_>, problems: &mut Vec<Problem>) {
         let Some(rule) = at.route.1.rules.get(index) else { continue };
         // What wins in one of its listeners is not in vain.
         winners.retain(|_, by| by.len() > others.len());
-        let of = |match_index| Loser { route: at.route.1, index, rule, match_index };
+        let of = |match_index| Loser { route: at.route.1, rule, match_index };
         if winners.len() == rule.matches.len().max(1) {
             let Some((first, by)) = winners.iter().find_map(|(index, by)| Some((*index, *by.first()?)))
             else {
                 continue;
             };
-            let Some(winner) = route(by) else { continue };
+            let Some(winner) = route(&by.by) else { continue };
             let mut message = format!("The rule never takes a request: {}.", of(first).because(winner, by));
             if winners.len() > 1 {
                 message += " Its other matches never win either.";
@@ -57,7 +57,7 @@ pub(super) fn find(lint: &Lint<'_>, problems: &mut Vec<Problem>) {
             continue;
         }
         for (match_index, by) in winners {
-            let Some((by, winner)) = by.first().and_then(|by| Some((*by, route(by)?))) else { continue };
+            let Some((by, winner)) = by.first().and_then(|by| Some((*by, route(&by.by)?))) else { continue };
             let because = of(match_index).because(winner, by);
             let message = format!("The match never wins: {because}. Remove it, or make it another one.");
             let field = format!("rules[{index}].matches[{match_index}]");
@@ -80,47 +80,46 @@ fn key<'a>(
 /// A match that never wins.
 struct Loser<'a> {
     route: &'a Route,
-    index: usize,
     rule: &'a Rule,
     match_index: usize,
 }
 
 impl Loser<'_> {
     /// Who wins in its place, and by what.
-    fn because(&self, winner: &Route, by: &MatchId) -> String {
+    fn because(&self, winner: &Route, Shadowed { by, criterion, .. }: &Shadowed) -> String {
         let own = winner.kind == self.route.kind
             && (&winner.namespace, &winner.name) == (&self.route.namespace, &self.route.name);
         let place = format!("rules[{}].matches[{}]", by.rule, by.match_index);
         let who = if own { place } else { format!("{place} of {}", name(winner)) };
-        let kinds = (
-            path_type(winner.rules.get(by.rule), by.match_index),
-            path_type(Some(self.rule), self.match_index),
-        );
-        if kinds.0 != kinds.1 {
-            return format!(
-                "{who} matches all of its requests, and {:?} paths come before {:?} paths",
-                kinds.0, kinds.1
-            );
-        }
-        if own {
-            let what = if by.rule == self.index { "match of the rule" } else { "rule of the route" };
-            return format!("{who} matches the same requests and is the earlier {what}");
-        }
-        let age = |route: &Route| route.creation_timestamp.as_deref().and_then(Timestamp::parse);
         let by_name = format!(
             "\"{}/{}\" comes before \"{}/{}\" in the alphabet",
             winner.namespace, winner.name, self.route.namespace, self.route.name
         );
-        match (age(winner), age(self.route)) {
-            (None, None) => format!(
-                "{who} matches the same requests, and {by_name} (neither route has a creationTimestamp; in a cluster \
-                 the older one wins)"
-            ),
-            (winner, own) if winner == own => {
-                format!("{who} matches the same requests, both routes are of the same age, and {by_name}")
+        let why = match criterion {
+            Criterion::NonWildcardHostname | Criterion::Hostname => "has the longer hostname".to_owned(),
+            Criterion::RouteKind => format!("{}s come first", winner.kind),
+            Criterion::GrpcService => "has the longer service".to_owned(),
+            Criterion::GrpcMethod => "has the longer method".to_owned(),
+            Criterion::PathType => {
+                let [first, second] = [
+                    path_type(winner.rules.get(by.rule), by.match_index),
+                    path_type(Some(self.rule), self.match_index),
+                ];
+                format!("{first:?} paths come before {second:?} paths")
             }
-            _ => format!("{who} matches the same requests and is of an older route"),
-        }
+            Criterion::PathLength => "has the longer path".to_owned(),
+            Criterion::Method => "names a method".to_owned(),
+            Criterion::Headers => "has more headers".to_owned(),
+            Criterion::QueryParams => "has more query parameters".to_owned(),
+            Criterion::CreationTimestamp => "is of an older route".to_owned(),
+            Criterion::RouteName if winner.creation_timestamp.is_none() => {
+                format!("{by_name} (neither route has a creationTimestamp; in a cluster the older one wins)")
+            }
+            Criterion::RouteName => format!("{by_name} (both routes are of the same age)"),
+            Criterion::RuleOrder => "is of an earlier rule of the route".to_owned(),
+            Criterion::MatchOrder => "is an earlier match of the rule".to_owned(),
+        };
+        format!("{who} matches all of its requests, and {why}")
     }
 }
 
@@ -134,11 +133,10 @@ mod tests {
     use super::super::tests::{findings, listener, route};
 
     fn of(routes: &[String]) -> Vec<String> {
-        let found = findings(&listener("http", "HTTP", routes));
+        let found = findings("Shadowed", &listener("http", "HTTP", routes));
         found
             .into_iter()
-            .filter(|(_, reason, _)| reason == "Shadowed")
-            .map(|(field, _, message)| format!("{}: {message}", field.trim_start_matches("listeners[0].")))
+            .map(|(field, message)| format!("{}: {message}", field.trim_start_matches("listeners[0].")))
             .collect()
     }
 
@@ -151,10 +149,10 @@ mod tests {
         assert_eq!(
             of(&[route("n/r", rules)]),
             [
-                "routes[0].rules[1].matches[1]: The match never wins: rules[0].matches[0] matches the same requests \
-                 and is the earlier rule of the route. Remove it, or make it another one.",
-                "routes[0].rules[2]: The rule never takes a request: rules[0].matches[0] matches the same requests \
-                 and is the earlier rule of the route. Remove one of the two, or give them different matches.",
+                "routes[0].rules[1].matches[1]: The match never wins: rules[0].matches[0] matches all of its \
+                 requests, and is of an earlier rule of the route. Remove it, or make it another one.",
+                "routes[0].rules[2]: The rule never takes a request: rules[0].matches[0] matches all of its \
+                 requests, and is of an earlier rule of the route. Remove one of the two, or give them different matches.",
             ]
         );
     }
@@ -170,17 +168,17 @@ mod tests {
             (
                 aged("a/x", young),
                 aged("b/y", old),
-                "HTTPRoute b/y matches the same requests and is of an older route.",
+                "HTTPRoute b/y matches all of its requests, and is of an older route.",
             ),
             (
                 aged("a/x", young),
                 aged("b/y", ""),
-                "HTTPRoute a/x matches the same requests and is of an older route.",
+                "HTTPRoute a/x matches all of its requests, and is of an older route.",
             ),
             (
                 aged("a/x", old),
                 aged("b/y", old),
-                "both routes are of the same age, and \"a/x\" comes before \"b/y\"",
+                "\"a/x\" comes before \"b/y\" in the alphabet (both routes are of the same age)",
             ),
             (aged("a/x", ""), aged("b/y", ""), "in a cluster the older one wins"),
         ] {
@@ -190,5 +188,9 @@ mod tests {
         let rules = r#""rules": [{}, {"matches": [{"path": {"type": "RegularExpression", "value": ".*"}}]}]"#;
         let found = of(&[route("n/r", rules)]);
         assert!(found[0].contains("RegularExpression paths come before PathPrefix paths"), "{found:?}");
+        let rules = r#""rules": [{"matches": [{"path": {"type": "RegularExpression", "value": "/a"}}]},
+            {"matches": [{"path": {"type": "RegularExpression", "value": "/a(/.*)?"}}]}]"#;
+        let found = of(&[route("n/r", rules)]);
+        assert!(found[0].contains("and has the longer path."), "{found:?}");
     }
 }

@@ -81,7 +81,7 @@ fn the_pod_template_knows_nothing_of_what_is_served() {
             "protocol": protocol,
             "allowedRoutes": {"namespaces": {"from": from}},
         });
-        if n % 3 == 0 {
+        if n.is_multiple_of(3) {
             listener["hostname"] = json!(format!("h{n}.example.com"));
         }
         if n % 4 == 1 {

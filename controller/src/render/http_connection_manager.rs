@@ -16,7 +16,7 @@ pub(super) fn filter(port_name: &str, entry: &str, settings: &Settings) -> Value
             "config_source": settings.source.reference(routes::FILE),
         },
         "early_header_mutation_extensions": [entry_headers(entry)],
-        "http_filters": [extension::http_filter(settings), session::http_filter(), router()],
+        "http_filters": [extension::http_filter(settings), session::http_filter(), trailers(), router()],
         "upgrade_configs": [{"upgrade_type": "websocket"}],
 
         // One view of the path for match, rewrite and backend: dot segments and repeated slashes are resolved
@@ -85,8 +85,8 @@ fn entry_headers(entry: &str) -> Value {
         "typed_config": {
             "@type": "type.googleapis.com/envoy.extensions.http.early_header_mutation.header_mutation.v3.HeaderMutation",
             "mutations": [
-                {"remove_on_match": {"key_matcher": {"prefix": wire::PREFIX}}},
-                {"remove_on_match": {"key_matcher": {"prefix": "x-envoy-"}}},
+                without(wire::PREFIX),
+                without(ENVOYS_PREFIX),
                 {"append": {
                     "header": {"key": wire::LISTENER, "value": entry},
                     "append_action": "OVERWRITE_IF_EXISTS_OR_ADD",
@@ -94,6 +94,24 @@ fn entry_headers(entry: &str) -> Value {
             ],
         },
     })
+}
+
+/// The same names are gone from trailers, which come long after; others go on to backends that HTTP/2 is spoken with.
+fn trailers() -> Value {
+    json!({
+        "name": "trailers",
+        "typed_config": {
+            "@type": "type.googleapis.com/envoy.extensions.filters.http.header_mutation.v3.HeaderMutation",
+            "mutations": {"request_trailers_mutations": [without(wire::PREFIX), without(ENVOYS_PREFIX)]},
+        },
+    })
+}
+
+/// Headers by which Envoy's router takes orders begin with this.
+const ENVOYS_PREFIX: &str = "x-envoy-";
+
+fn without(prefix: &str) -> Value {
+    json!({"remove_on_match": {"key_matcher": {"prefix": prefix}}})
 }
 
 fn router() -> Value {

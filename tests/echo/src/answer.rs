@@ -41,6 +41,9 @@ pub struct Echoed {
     pub trailers: BTreeMap<String, String>,
 }
 
+/// A key for requests whose path is not to be touched.
+pub const KEY_HEADER: &str = "x-echo-key";
+
 type Body = UnsyncBoxBody<Bytes, Infallible>;
 
 /// The answer. An error ends the connection.
@@ -66,8 +69,9 @@ pub(crate) async fn answer(
     let code = |name| number(name).and_then(|code| u16::try_from(code).ok());
     let mut status = code("status").unwrap_or(200);
     let wanted = echoed.headers.get("x-echo-set-header").cloned().unwrap_or_default();
-    if let Some(key) = parameter(query, "key") {
-        let before = u64::try_from(memory.remember(key, echoed)).unwrap_or(u64::MAX);
+    let by_header = echoed.headers.get(KEY_HEADER).cloned();
+    if let Some(key) = parameter(query, "key").map(str::to_owned).or(by_header) {
+        let before = u64::try_from(memory.remember(&key, echoed)).unwrap_or(u64::MAX);
         if before < number("reset").unwrap_or(0) {
             return Err(io::ErrorKind::ConnectionReset.into());
         }

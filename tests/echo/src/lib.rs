@@ -5,7 +5,7 @@
 //! `x-echo-set-header: name:value, name:value` adds headers to the answer, as it does with the backend of the Gateway
 //! API's conformance suite.
 //!
-//! Requests with a `key=KEY` are remembered. Of each key the first N are answered with an error (`fail=N`,
+//! Requests with a `key=KEY`, or a header `x-echo-key: KEY`, are remembered. Of each key the first N are answered with an error (`fail=N`,
 //! and `code=CODE` for another one than 503), or not at all (`reset=N`): the connection ends.
 //!
 //! A request to upgrade to `websocket` is granted, and every byte comes back.
@@ -23,7 +23,7 @@ use hyper_util::server::conn::auto;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
-pub use answer::Echoed;
+pub use answer::{Echoed, KEY_HEADER};
 pub use memory::Arrival;
 use memory::Memory;
 

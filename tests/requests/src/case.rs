@@ -57,6 +57,9 @@ pub struct Request {
     pub headers: Vec<(String, String)>,
 }
 
+/// What a case calls the want of a policy, as Envoy's routes do.
+pub const NO_POLICY: &str = "none";
+
 /// What must happen to a request.
 #[derive(Clone, Debug)]
 pub struct Expect {
@@ -64,7 +67,7 @@ pub struct Expect {
     pub outcome: Outcome,
     /// Status of gRPC that a client of gRPC sees, where the case says.
     pub grpc_status: Option<u32>,
-    /// Name of the policy that the request goes under, where the case says.
+    /// Name of the policy that the request goes under, or [`NO_POLICY`], where the case says.
     pub policy: Option<String>,
     /// The endpoint that the client's session names, where the case says.
     pub endpoint: Option<String>,

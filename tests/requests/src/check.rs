@@ -2,7 +2,7 @@
 
 use gatewasm_routing::{Decision, ExplainedEdits, Explanation, HeaderEdit, RouteTable};
 
-use crate::case::{Case, Expect, Headers, Outcome, Request};
+use crate::case::{Case, Expect, Headers, NO_POLICY, Outcome, Request};
 
 /// What happened, in the terms of [`Expect`].
 #[derive(Debug)]
@@ -54,7 +54,10 @@ fn compare(engine: &str, case: &Case, seen: &Seen) -> Result<(), String> {
     };
     let as_expected = outcome
         && (expect.grpc_status.is_none() || expect.grpc_status == grpc_status)
-        && (expect.policy.is_none() || expect.policy == seen.policy)
+        && expect
+            .policy
+            .as_deref()
+            .is_none_or(|policy| policy == seen.policy.as_deref().unwrap_or(NO_POLICY))
         && (expect.endpoint.is_none() || expect.endpoint == seen.endpoint)
         && (expect.listener.is_none() || expect.listener == seen.listener)
         && (expect.route.is_none() || expect.route == seen.route)

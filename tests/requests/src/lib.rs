@@ -7,7 +7,7 @@ mod case;
 mod check;
 mod config;
 
-pub use case::{Answered, Case, Expect, Headers, Outcome, Received, Request, Table};
+pub use case::{Answered, Case, Expect, Headers, NO_POLICY, Outcome, Received, Request, Table};
 pub use check::check;
 
 macro_rules! files {
@@ -24,10 +24,12 @@ pub const FILES: &[(&str, &str)] = files! {
     "conformance-cors.yaml"
     "conformance-grpc.yaml"
     "conformance-listeners.yaml"
+    "conformance-policies.yaml"
     "conformance.yaml"
     "cors.yaml"
     "filters.yaml"
     "grpc-answers.yaml"
+    "grpc.yaml"
     "headers.yaml"
     "hosts.yaml"
     "https.yaml"

@@ -218,7 +218,7 @@ fn judge(seen: Seen) -> Result<(String, bool)> {
     // A backend's answer, which may be cut or empty for HEAD.
     let Ok(echoed) = serde_json::from_slice::<Echoed>(&body) else { return Ok((status.to_string(), false)) };
     let internal = |name: &&String| name.starts_with("x-gw-") || name.starts_with("x-envoy-");
-    let internal: Vec<_> = echoed.headers.keys().filter(internal).collect();
+    let internal: Vec<_> = echoed.headers.keys().chain(echoed.trailers.keys()).filter(internal).collect();
     ensure!(internal.is_empty(), "a backend saw {internal:?}");
     ensure!(is_normal(&echoed.path), "a backend saw the path {:?}", echoed.path);
     Ok((status.to_string(), true))

@@ -9,7 +9,7 @@ use tokio::net::TcpStream;
 
 use super::fuzz::Seen;
 use super::random::Random;
-use super::words::{HOSTS, METHODS, NAMES, TARGETS, VALUES};
+use super::words::{self, HOSTS, METHODS, TARGETS};
 
 /// In the place of the byte.
 const BYTE: &str = "\u{1}";
@@ -54,6 +54,15 @@ const PLACES: &[&str] = &[
     "POST / HTTP/1.1\r\nHost: a.fuzz.test\r\ntransfer-encoding: chunked\r\n\r\n\u{1}\r\nx\r\n0\r\n\r\n",
     "POST / HTTP/1.1\r\nHost: a.fuzz.test\r\ntransfer-encoding: chunked\r\n\r\n1\u{1}x\r\nx\r\n0\r\n\r\n",
     "POST / HTTP/1.1\r\nHost: a.fuzz.test\r\ntransfer-encoding: chunked\r\n\r\n1\r\nx\r\n0\r\nx-gw-\u{1}: 1\r\n\r\n",
+    "GET /cors HTTP/1.1\r\nHost: a.fuzz.test\r\norigin: https://x\u{1}.b.fuzz.test:8443\r\n\r\n",
+    "OPTIONS /cors HTTP/1.1\r\nHost: a.fuzz.test\r\norigin: http://\u{1}a\r\naccess-control-request-method: PU\u{1}T\r\n\r\n",
+    "OPTIONS /cors/put HTTP/1.1\r\nHost: a.fuzz.test\r\norigin: http://a\r\naccess-control-request-method: PUT\r\naccess-control-request-headers: x-\u{1}a,\u{1}\r\n\r\n",
+    "GET /session HTTP/1.1\r\nHost: a.fuzz.test\r\ncookie: a=b;\u{1}session=\u{1}AT4j6BYA\r\n\r\n",
+    "GET /session/header HTTP/1.1\r\nHost: a.fuzz.test\r\nx-session: AcqX\u{1}gRLK\r\n\r\n",
+    "POST /policy/\u{1} HTTP/1.1\r\nHost: a.fuzz.test\r\ncontent-length: 1\r\n\r\n\u{1}",
+    "POST /fuzz.Sh\u{1}op/Buy HTTP/1.1\r\nHost: a.fuzz.test\r\ncontent-type: application/grpc\r\ncontent-length: 0\r\n\r\n",
+    "POST /fuzz.Shop/B\u{1}uy HTTP/1.1\r\nHost: a.fuzz.test\r\ncontent-type: application/grpc\u{1}\r\ncontent-length: 0\r\n\r\n",
+    "POST /fuzz.v1\u{1}/Get\u{1} HTTP/1.1\r\nHost: a.fuzz.test\r\ncontent-type: \u{1}application/grpc\r\ncontent-length: 0\r\n\r\n",
 ];
 
 /// What no place and byte says.
@@ -175,7 +184,8 @@ pub(super) fn random(random: &mut Random) -> Vec<u8> {
         bytes.extend(format!("Host: {}\r\n", HOSTS.pick(random)).bytes());
     }
     for _ in 0..random.below(8) {
-        bytes.extend(format!("{}: {}\r\n", NAMES.pick(random), VALUES.pick(random)).bytes());
+        let (name, value) = words::field(random);
+        bytes.extend(format!("{name}: {value}\r\n").bytes());
     }
     match random.below(8) {
         0 => bytes.extend(b"content-length: 3\r\n\r\nabc"),

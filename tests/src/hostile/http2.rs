@@ -1,7 +1,7 @@
 //! Requests of HTTP/2 as frames: every byte in every place, what is known to be odd, and chance.
 
 use super::random::Random;
-use super::words::{HOSTS, METHODS, NAMES, TARGETS, VALUES};
+use super::words::{self, HOSTS, METHODS, TARGETS};
 use crate::http2::{Field, block, flag, frame, kind};
 
 /// In the place of the byte.
@@ -48,6 +48,20 @@ const PLACES: &[Fields] = &[
     &[("te", "trailers\u{1}")],
     &[("content-length", "\u{1}")],
     &[("connection", "\u{1}")],
+    &[(":path", "/cors"), ("origin", "https://x\u{1}.b.fuzz.test:8443")],
+    &[
+        (":method", "OPTIONS"),
+        (":path", "/cors"),
+        ("origin", "http://\u{1}a"),
+        ("access-control-request-method", "PU\u{1}T"),
+        ("access-control-request-headers", "x-\u{1}a,\u{1}"),
+    ],
+    &[(":path", "/session"), ("cookie", "a=b;\u{1}session=\u{1}AT4j6BYA"), ("cookie", "session=\u{1}")],
+    &[(":path", "/session/header"), ("x-session", "AcqX\u{1}gRLK")],
+    &[(":path", "/policy/\u{1}")],
+    &[(":path", "/fuzz.Sh\u{1}op/Buy"), ("content-type", "application/grpc")],
+    &[(":path", "/fuzz.Shop/B\u{1}uy"), ("content-type", "application/grpc\u{1}")],
+    &[(":path", "/fuzz.v1\u{1}/Get\u{1}"), ("content-type", "\u{1}application/grpc")],
 ];
 
 /// Header blocks that no place and byte makes, as they are.
@@ -419,7 +433,7 @@ pub(super) fn random(random: &mut Random, stream: u32) -> Vec<u8> {
         (":path", TARGETS.pick(random)),
         (":authority", HOSTS.pick(random)),
     ];
-    fields.extend((0..random.below(8)).map(|_| (NAMES.pick(random), VALUES.pick(random))));
+    fields.extend((0..random.below(8)).map(|_| words::field(random)));
     match random.below(16) {
         0 => drop(fields.remove(random.below(fields.len()))),
         1 => fields.swap(0, random.below(4)),
@@ -452,8 +466,7 @@ pub(super) fn random(random: &mut Random, stream: u32) -> Vec<u8> {
     if with_body {
         let body = random.bytes(64);
         bytes.extend(frame(kind::DATA, 0, stream, &body));
-        let trailers =
-            written(&[(NAMES.pick(random), VALUES.pick(random)), ("x-gw-cluster", "default/a/80")]);
+        let trailers = written(&[words::field(random), ("x-gw-cluster", "default/a/80")]);
         match random.below(3) {
             0 => bytes.extend(frame(kind::HEADERS, WHOLE, stream, &trailers)),
             1 => {

@@ -55,6 +55,19 @@ pub(super) const TARGETS: Words = Words {
         "/broken",
         "/invalid",
         "/method",
+        "/cors",
+        "/cors/put",
+        "/cors/redirect/x?y",
+        "/session",
+        "/session/x",
+        "/session/header",
+        "/policy/x?y",
+        "/fuzz.Shop/Buy",
+        "/fuzz.Shop/Sell",
+        "/fuzz.v12/GetAll",
+        "/any.Service/Anything",
+        "/fuzz.Shop/",
+        "/fuzz.Shop/Buy/more",
         "//",
         "/..",
         "/a/../../b",
@@ -128,8 +141,36 @@ pub(super) const HOSTS: Words = Words {
     ],
 };
 
+/// Headers that mean something as a whole only.
+const FIELDS: &[(&str, &str)] = &[
+    ("x-version", "two"),
+    ("x-canary", "v12"),
+    ("content-type", "application/grpc"),
+    ("content-type", "application/grpc"),
+    ("content-type", "application/grpc+proto"),
+    ("content-type", "application/grpc-web"),
+    ("te", "trailers"),
+    ("grpc-timeout", "99999999S"),
+    ("origin", "https://a.fuzz.test"),
+    ("origin", "https://x.b.fuzz.test:8443"),
+    ("origin", "http://any.test"),
+    ("origin", "null"),
+    ("access-control-request-method", "PUT"),
+    ("access-control-request-method", "GET"),
+    ("access-control-request-headers", "x-version, X-Canary,authorization"),
+    ("cookie", "a=b; session=AT4j6BYAOTEwLjAuMC4yOjgwODC34q4wk-Mqzhccz64BRZ66"),
+    ("cookie", "session="),
+    ("x-session", "AcqXgRLKG1syMDAxOmRiODo6MV06ODA4MMDlD6ngQkpeC289niS41DQ"),
+    ("x-session", "!"),
+];
+
+/// A header: name and value.
+pub(super) fn field(random: &mut Random) -> (&'static str, &'static str) {
+    if random.once_in(3) { random.pick(FIELDS) } else { (NAMES.pick(random), VALUES.pick(random)) }
+}
+
 /// Names of headers.
-pub(super) const NAMES: Words = Words {
+const NAMES: Words = Words {
     good: &[
         "x-version",
         "x-version",
@@ -151,6 +192,8 @@ pub(super) const NAMES: Words = Words {
         "cookie",
         "origin",
         "access-control-request-method",
+        "access-control-request-headers",
+        "x-session",
         "range",
         "via",
         "accept-encoding",
@@ -183,7 +226,7 @@ pub(super) const NAMES: Words = Words {
 };
 
 /// Values of headers.
-pub(super) const VALUES: Words = Words {
+const VALUES: Words = Words {
     good: &[
         "1",
         "two",

@@ -6,7 +6,7 @@ use gatewasm_routing::wire;
 use hyper::header::{CONNECTION, HeaderName, HeaderValue, TE, UPGRADE};
 
 /// A header of a request.
-pub(super) type Header = (HeaderName, HeaderValue);
+pub(crate) type Header = (HeaderName, HeaderValue);
 
 /// Envoy takes these from every request.
 const NEVER: [&str; 5] =
@@ -23,7 +23,7 @@ const UNKNOWN: [(&str, &str); 3] = [
 ];
 
 /// The headers that the filter gets when a client sends `headers` to a listener of this scheme.
-pub(super) fn as_envoy_hands_over(headers: &[Header], scheme: &'static str) -> Vec<Header> {
+pub(crate) fn as_envoy_hands_over(headers: &[Header], scheme: &'static str) -> Vec<Header> {
     let upgrade = is_websocket(headers);
     let hop_by_hop: Vec<String> = if upgrade { Vec::new() } else { tokens(headers, &CONNECTION).collect() };
     let stays = |(name, value): &&Header| match name.as_str() {
@@ -50,7 +50,7 @@ pub(super) fn as_envoy_hands_over(headers: &[Header], scheme: &'static str) -> V
 
 /// What a reader must know of headers that the client sends or a rule asks for: those that do not arrive as they were
 /// sent, and those of which nothing certain can be said.
-pub(super) fn notes(sent: &[Header], handed: &[Header], config: &FilterConfig) -> Vec<String> {
+pub(crate) fn notes(sent: &[Header], handed: &[Header], config: &FilterConfig) -> Vec<String> {
     let rules = config.listeners.iter().flat_map(|listener| &listener.routes).flat_map(|route| &route.rules);
     let asked: Vec<&str> = rules
         .flat_map(|rule| &rule.matches)

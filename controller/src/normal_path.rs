@@ -1,5 +1,5 @@
 //! The path of a request as the filter sees it: what Envoy's `normalize_path` and `merge_slashes` make of the one that
-//! was sent. Only for what a user types; in the data plane it is Envoy that does this.
+//! was sent. Only for requests that are asked about here; in the data plane it is Envoy that does this.
 
 /// The request target in normal form; `None` where Envoy answers 400.
 ///
@@ -7,7 +7,7 @@
 /// query stays as it is; in the path, escaped unreserved characters are unescaped (RFC 3986 §6.2.2.2), characters that
 /// a path must not have are escaped, a backslash is a slash, dot segments are resolved (§6.2.2.3) also where they have
 /// parameters (`..;`), and repeated slashes are one.
-pub(super) fn normalise(target: &str) -> Option<String> {
+pub(crate) fn normalise(target: &str) -> Option<String> {
     let (path, query) = target.split_once('?').map_or((target, None), |(path, query)| (path, Some(query)));
     let mut kept: Vec<String> = Vec::new();
     let path = path.replace('\\', "/");
