@@ -7,6 +7,7 @@ pub mod bundle;
 mod certificate;
 pub mod cli;
 mod cluster;
+mod controller;
 mod data_plane;
 mod entry;
 pub mod envoy;

@@ -1,0 +1,264 @@
+//! What the leader does: from what the cluster holds to data planes and statuses, again whenever something has changed.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Result;
+use kube::Client;
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep_until, timeout};
+
+use super::Options;
+use super::plan::Plans;
+use super::session_key::SessionKey;
+use super::statuses::Published;
+use crate::bundle::Bundle;
+use crate::cluster::agents::Agents;
+use crate::cluster::apply::Applier;
+use crate::cluster::deliver::{Delivery, Progress, Tools, Wanted};
+use crate::cluster::metrics::Metrics;
+use crate::cluster::status::StatusWriter;
+use crate::cluster::{Facts, Revisions, Store, View};
+use crate::data_plane::{Delivered, Judgement, Pod, SILENCE, Unprogrammed, complete, judge};
+use crate::object::{ObjectKey, ObjectRef};
+use crate::provision::addresses::addresses;
+use crate::provision::names::{Names, label_value};
+use crate::provision::{self, provision, service};
+use crate::status::{ConditionStatus, PROGRAMMED, Statuses};
+use crate::translate::{self, translate};
+
+/// After a change it must be quiet for this long: who applies several objects means them together.
+const QUIET: Duration = Duration::from_millis(5);
+/// But not for ever.
+const LONGEST: Duration = Duration::from_millis(50);
+
+/// The leader.
+pub(super) struct Lead {
+    settings: provision::Settings,
+    namespace: String,
+    tools: Tools,
+    writer: StatusWriter,
+    agents: Agents,
+    plans: Plans,
+    planes: BTreeMap<ObjectKey, Plane>,
+    published: Published,
+    statuses: Statuses,
+}
+
+/// The data plane of one Gateway.
+struct Plane {
+    delivery: Delivery,
+    /// The hash of the bundle that is wanted, and since when; or why there is none.
+    wanted: Result<(String, Instant), String>,
+}
+
+impl Lead {
+    pub(super) fn new(
+        options: &Options,
+        client: Client,
+        store: Store,
+        metrics: Arc<Metrics>,
+        applier: Arc<Applier>,
+        writer: StatusWriter,
+    ) -> Self {
+        Self {
+            settings: options.provision.clone(),
+            namespace: options.namespace.clone(),
+            tools: Tools { client, applier, store, metrics, news: watch::Sender::new(()) },
+            writer,
+            agents: Agents::new(),
+            plans: Plans::default(),
+            planes: BTreeMap::new(),
+            published: Published::default(),
+            statuses: Statuses::default(),
+        }
+    }
+
+    /// Goes on until it is dropped.
+    pub(super) async fn run(mut self) -> Result<()> {
+        let key = SessionKey::of(self.tools.client.clone(), &self.namespace).await?;
+        let mut changes = self.tools.store.changes();
+        let mut agents = self.agents.news();
+        let mut deliveries = self.tools.news.subscribe();
+        let mut bundles = BTreeMap::new();
+        let mut seen: Option<Revisions> = None;
+        loop {
+            changes.mark_unchanged();
+            agents.mark_unchanged();
+            deliveries.mark_unchanged();
+            let view = self.tools.store.view();
+            if view.is_complete {
+                let is_new = seen.is_none_or(|seen| {
+                    (seen.snapshot, seen.crds) != (view.revisions.snapshot, view.revisions.crds)
+                });
+                if is_new {
+                    bundles = self.translate(&view, &key);
+                }
+                seen = Some(view.revisions);
+                self.deliver(&view, &bundles);
+                self.publish(&view);
+            }
+            let silence = self.next_silence();
+            tokio::select! {
+                _ = changes.changed() => settle(&mut changes).await,
+                _ = agents.changed() => {}
+                _ = deliveries.changed() => {}
+                () = sleep_until(silence) => {}
+            }
+        }
+    }
+
+    /// Makes statuses and bundles of what is there.
+    fn translate(&mut self, view: &View, key: &SessionKey) -> BTreeMap<ObjectKey, Result<Arc<Bundle>, String>> {
+        let begin = Instant::now();
+        let options = translate::Options {
+            access_log: true,
+            // Each Gateway gets a key of its own.
+            session_key: Some(String::new()),
+            ..translate::Options::default()
+        };
+        let translation = translate(&view.snapshot, &options);
+        self.statuses = translation.statuses;
+        for (name, status) in &mut self.statuses.gateway_classes {
+            if let Some(class) = view.snapshot.gateway_classes.get(name) {
+                status.conditions.push(view.crds.supported_version(&class.metadata));
+            }
+        }
+        let bundles = self.plans.of(&translation.model, |gateway| key.of_gateway(gateway));
+        self.tools.metrics.translated(begin.elapsed());
+        tracing::debug!(took = ?begin.elapsed(), objects = view.snapshot.len(), "translated");
+        bundles
+    }
+
+    /// Tells each data plane what it is to be, and asks the pods of all.
+    fn deliver(&mut self, view: &View, bundles: &BTreeMap<ObjectKey, Result<Arc<Bundle>, String>>) {
+        // Gateways that are ours; those that are not accepted keep what they have, and get nothing new.
+        self.planes.retain(|key, _| self.statuses.gateways.contains_key(key));
+        let mut asked = BTreeSet::new();
+        for (key, bundle) in bundles {
+            let Some(gateway) = view.snapshot.gateways.get(key) else { continue };
+            let pods = pods(key, view);
+            asked.extend(pods.iter().filter_map(|(pod, its)| Some((pod.clone(), ip(its)?))));
+            let answers = pods.iter().filter_map(|(pod, its)| self.agents.answer(&(pod.clone(), ip(its)?)));
+            let reported = answers.filter_map(|answer| Some(answer.in_effect?.counter)).max().unwrap_or(0);
+            let objects =
+                provision(key, gateway, &service::ports(gateway), &self.settings, replicas(key, view));
+            let hash = bundle.as_ref().map(|bundle| bundle.manifest("", 0).content_hash());
+            let wanted = Wanted {
+                gateway: Arc::clone(gateway),
+                objects,
+                bundle: bundle.as_ref().ok().cloned(),
+                reported,
+            };
+            let plane = match self.planes.remove(key) {
+                Some(plane) => {
+                    plane.delivery.want(wanted);
+                    let wanted = match (hash, plane.wanted) {
+                        (Ok(hash), Ok((old, since))) if hash == old => Ok((old, since)),
+                        (Ok(hash), _) => Ok((hash, Instant::now())),
+                        (Err(why), _) => Err(why.clone()),
+                    };
+                    Plane { wanted, delivery: plane.delivery }
+                }
+                None => Plane {
+                    delivery: Delivery::start(key.clone(), wanted, self.tools.clone()),
+                    wanted: hash.map(|hash| (hash, Instant::now())).map_err(Clone::clone),
+                },
+            };
+            self.planes.insert(key.clone(), plane);
+        }
+        self.agents.ask(&asked);
+    }
+
+    /// Says what may be said.
+    fn publish(&mut self, view: &View) {
+        let mut statuses = self.statuses.clone();
+        let mut judgements = BTreeMap::new();
+        for (key, status) in &mut statuses.gateways {
+            let (Some(plane), Some(gateway)) = (self.planes.get(key), view.snapshot.gateways.get(key)) else {
+                continue;
+            };
+            let judgement = self.judge(key, plane, view);
+            let object = ObjectRef::namespaced("Service", &ObjectKey::new(&key.namespace, Names::of(&key.name).base()));
+            let service = view.own.get(&object).and_then(|own| match &own.facts {
+                Facts::Service(service) => Some(service),
+                _ => None,
+            });
+            complete(status, &judgement, addresses(key, gateway, service));
+            judgements.insert(key.clone(), judgement);
+        }
+        self.published.publish(&statuses, &judgements, view, &self.writer);
+    }
+
+    fn judge(&self, key: &ObjectKey, plane: &Plane, view: &View) -> Judgement {
+        let Progress { written, fault } = plane.delivery.progress();
+        let refuse = |message: String| Judgement {
+            publish: true,
+            programmed: Err(Unprogrammed { reason: "Invalid", message }),
+        };
+        let (hash, since) = match &plane.wanted {
+            Ok(wanted) => wanted,
+            Err(why) => return refuse(format!("The configuration cannot be delivered: {why}.")),
+        };
+        if let Some(fault) = fault {
+            return refuse(format!("The data plane cannot be made what it should be: {fault}."));
+        }
+        let delivered = written.map(|(counter, written)| Delivered {
+            // Until it is written, nobody has a later one.
+            counter: if written == *hash { counter } else { u64::MAX },
+            hash: hash.clone(),
+            age: since.elapsed(),
+        });
+        let pods: Vec<Pod> = pods(key, view)
+            .into_iter()
+            .map(|(name, pod)| Pod {
+                name: name.name.clone(),
+                counts: pod.ready && !pod.terminating,
+                answer: ip(pod).and_then(|ip| self.agents.answer(&(name.clone(), ip))),
+            })
+            .collect();
+        judge(delivered.as_ref(), &pods, was_programmed(key, view))
+    }
+
+    /// When a pod that says nothing is not waited for any more.
+    fn next_silence(&self) -> Instant {
+        let now = Instant::now();
+        let ends = self.planes.values().filter_map(|plane| Some(plane.wanted.as_ref().ok()?.1 + SILENCE));
+        ends.filter(|end| *end > now).min().unwrap_or_else(|| now + Duration::from_secs(3600))
+    }
+}
+
+/// Waits until the cluster is quiet.
+async fn settle(changes: &mut watch::Receiver<Revisions>) {
+    let longest = Instant::now() + LONGEST;
+    while Instant::now() < longest && timeout(QUIET, changes.changed()).await.is_ok() {}
+}
+
+/// The pods of a Gateway.
+fn pods<'a>(key: &ObjectKey, view: &'a View) -> Vec<(&'a ObjectKey, &'a crate::cluster::Pod)> {
+    let label = label_value(&key.name);
+    let pods = view.pods.iter();
+    pods.filter(|(pod, its)| pod.namespace == key.namespace && its.gateway == label).collect()
+}
+
+fn ip(pod: &crate::cluster::Pod) -> Option<IpAddr> {
+    pod.ip.as_ref()?.parse().ok()
+}
+
+/// How many pods there shall be, as the Deployment says.
+fn replicas(key: &ObjectKey, view: &View) -> Option<i32> {
+    let name = ObjectKey::new(&key.namespace, Names::of(&key.name).base());
+    match view.own.get(&ObjectRef::namespaced("Deployment", &name))?.facts {
+        Facts::Deployment { replicas } => Some(replicas),
+        _ => None,
+    }
+}
+
+/// Whether the Gateway was last said to be programmed.
+fn was_programmed(key: &ObjectKey, view: &View) -> bool {
+    let held = view.held.get(&ObjectRef::namespaced("Gateway", key));
+    let conditions = held.and_then(|held| held.status["conditions"].as_array());
+    conditions.into_iter().flatten().any(|it| it["type"] == PROGRAMMED && it["status"] == "True")
+}
