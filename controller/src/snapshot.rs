@@ -37,17 +37,24 @@ pub struct Snapshot {
 }
 
 impl Snapshot {
+    /// How many objects there are of each kind.
+    pub fn counts(&self) -> [(&'static str, usize); 9] {
+        [
+            ("GatewayClass", self.gateway_classes.len()),
+            ("Gateway", self.gateways.len()),
+            ("HTTPRoute", self.http_routes.len()),
+            ("GRPCRoute", self.grpc_routes.len()),
+            ("ReferenceGrant", self.reference_grants.len()),
+            ("Service", self.services.len()),
+            ("EndpointSlice", self.endpoint_slices.len()),
+            ("Namespace", self.namespaces.len()),
+            ("Secret", self.secrets.len()),
+        ]
+    }
+
     /// How many objects there are.
     pub fn len(&self) -> usize {
-        self.gateway_classes.len()
-            + self.gateways.len()
-            + self.http_routes.len()
-            + self.grpc_routes.len()
-            + self.reference_grants.len()
-            + self.services.len()
-            + self.endpoint_slices.len()
-            + self.namespaces.len()
-            + self.secrets.len()
+        self.counts().iter().map(|(_, count)| count).sum()
     }
 
     /// Whether there is none.

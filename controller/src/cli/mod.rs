@@ -3,6 +3,7 @@
 
 mod agent;
 mod check;
+mod controller;
 mod explain;
 mod filter;
 mod inputs;
@@ -47,6 +48,8 @@ enum Command {
     Render(render::Args),
     /// Write the wasm filter that belongs to this binary.
     Filter(filter::Args),
+    /// Serve the Gateways of a cluster: the Deployment of manifests/install.yaml runs it.
+    Controller(controller::Args),
     /// Bring a Gateway's bundle into effect, beside its Envoy: pods run it.
     Agent(agent::Args),
     /// Print the versions of all parts.
@@ -63,6 +66,7 @@ pub fn main() -> ExitCode {
         Command::Routes(args) => routes::run(&args),
         Command::Render(args) => render::run(&args),
         Command::Filter(args) => filter::run(&args),
+        Command::Controller(args) => controller::run(args),
         Command::Agent(args) => agent::run(args),
         Command::Version(args) => version::run(&args),
     };

@@ -35,16 +35,6 @@ impl Crds {
         kind.versions.iter().copied().find(|version| crd.served.iter().any(|served| served == version))
     }
 
-    /// The release of the Gateway API that the CRDs are from, where they agree.
-    pub fn bundle_version(&self) -> Option<&str> {
-        agreed(self.0.values().map(|crd| crd.bundle_version.as_deref()))
-    }
-
-    /// The channel that the CRDs are from, where they agree.
-    pub fn channel(&self) -> Option<&str> {
-        agreed(self.0.values().map(|crd| crd.channel.as_deref()))
-    }
-
     /// `SupportedVersion` of a GatewayClass: whether the CRDs are of a release that gatewasm knows.
     pub fn supported_version(&self, class: &ObjectMeta) -> Condition {
         let found: BTreeSet<Option<&str>> =
@@ -59,12 +49,6 @@ impl Crds {
             .collect();
         Conditions::of(class).class_version(&unknown)
     }
-}
-
-/// The value that all have, if they have the same.
-fn agreed<'a>(mut values: impl Iterator<Item = Option<&'a str>>) -> Option<&'a str> {
-    let first = values.next()??;
-    values.all(|value| value == Some(first)).then_some(first)
 }
 
 /// Whether a release has the objects that gatewasm reads: every patch of the minor release that it follows.

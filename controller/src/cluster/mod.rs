@@ -1,27 +1,38 @@
-//! Everything that is said to and heard from the API server. What the objects mean is not decided here.
+//! Everything that is said to and heard from the API server, and asked of the agents. What the objects mean, and what is
+//! to be written, is decided elsewhere.
 //!
 //! In: [`follow`] keeps a [`Store`] equal to what the API server holds.
 
-mod agents;
+pub(crate) mod agents;
+pub mod apply;
 mod crds;
-mod deliver;
+pub(crate) mod deliver;
 mod document;
+pub mod election;
+pub mod events;
+pub mod failure;
 mod kinds;
+pub mod lease;
+pub mod metrics;
 mod own;
+pub mod pace;
 mod pods;
 mod secrets;
+pub mod serve;
 mod state;
+pub mod status;
 mod store;
 mod watch;
 
 #[cfg(test)]
 mod fake;
 #[cfg(test)]
+mod mock;
+#[cfg(test)]
 mod tests;
 
-pub use crds::{Crd, Crds};
 pub use document::Held;
-pub use own::{Facts, Own};
+pub use own::Facts;
 pub use pods::Pod;
 pub use state::Revisions;
 pub use store::{Store, View};

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use k8s_openapi::api::apps::v1::Deployment;
-use k8s_openapi::api::core::v1::{LoadBalancerIngress, Service, ServicePort};
+use k8s_openapi::api::core::v1::{Service, ServiceSpec};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
 /// Annotations that others write without changing what the object asks for.
@@ -40,15 +40,8 @@ pub enum Facts {
         /// `spec.replicas`: as many pods as there shall be.
         replicas: i32,
     },
-    /// Of a Service.
-    Service {
-        /// `spec.clusterIPs`.
-        cluster_ips: Vec<String>,
-        /// `spec.ports`, with the node ports.
-        ports: Vec<ServicePort>,
-        /// `status.loadBalancer.ingress`.
-        ingress: Vec<LoadBalancerIngress>,
-    },
+    /// Of a Service: its type, addresses and ports, and what its load balancer reports.
+    Service(Box<Service>),
 }
 
 impl Own {
@@ -94,13 +87,14 @@ impl From<Deployment> for Own {
 impl From<Service> for Own {
     fn from(service: Service) -> Self {
         let spec = service.spec.unwrap_or_default();
-        let balancer = service.status.and_then(|status| status.load_balancer).unwrap_or_default();
-        let facts = Facts::Service {
-            cluster_ips: spec.cluster_ips.unwrap_or_default(),
-            ports: spec.ports.unwrap_or_default(),
-            ingress: balancer.ingress.unwrap_or_default(),
+        let spec = ServiceSpec {
+            type_: spec.type_,
+            cluster_ips: spec.cluster_ips,
+            ports: spec.ports,
+            ..ServiceSpec::default()
         };
-        Self::new(service.metadata, facts)
+        let facts = Service { spec: Some(spec), status: service.status, ..Service::default() };
+        Self::new(service.metadata, Facts::Service(Box::new(facts)))
     }
 }
 
@@ -148,10 +142,13 @@ mod tests {
             "status": {"loadBalancer": {"ingress": [{"ip": "192.0.2.1"}]}}
         }))
         .unwrap();
-        let Facts::Service { cluster_ips, ports, ingress } = Own::from(service).facts else {
+        let Facts::Service(service) = Own::from(service).facts else {
             panic!("a Service has the facts of a Service")
         };
-        assert_eq!((cluster_ips, ports[0].port), (vec!["10.0.0.1".to_owned()], 80));
+        let spec = service.spec.unwrap();
+        assert_eq!(spec.cluster_ips, Some(vec!["10.0.0.1".to_owned()]));
+        assert_eq!(spec.ports.unwrap()[0].port, 80);
+        let ingress = service.status.unwrap().load_balancer.unwrap().ingress.unwrap();
         assert_eq!(ingress[0].ip.as_deref(), Some("192.0.2.1"));
         let replicas =
             |deployment: Value| Own::from(serde_json::from_value::<Deployment>(deployment).unwrap()).facts;

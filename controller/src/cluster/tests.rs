@@ -95,7 +95,6 @@ async fn what_is_there_is_listed_and_what_changes_is_followed() {
         assert_eq!(view.snapshot.len(), 6);
         assert_eq!(routes(&view), [("a", "a.test")]);
         assert_eq!(view.snapshot.namespace_label("d", "env"), Some("prod"));
-        assert_eq!(view.crds.bundle_version(), Some("v1.6.1"));
         assert_eq!(store.missing(), [""; 0]);
 
         api.put(ROUTES, route("b", "b.test"));

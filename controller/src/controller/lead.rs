@@ -26,7 +26,7 @@ use crate::object::{ObjectKey, ObjectRef};
 use crate::provision::addresses::addresses;
 use crate::provision::names::{Names, label_value};
 use crate::provision::{self, provision, service};
-use crate::status::{ConditionStatus, PROGRAMMED, Statuses};
+use crate::status::{PROGRAMMED, Statuses};
 use crate::translate::{self, translate};
 
 /// After a change it must be quiet for this long: who applies several objects means them together.
@@ -127,6 +127,9 @@ impl Lead {
             }
         }
         let bundles = self.plans.of(&translation.model, |gateway| key.of_gateway(gateway));
+        for (kind, count) in view.snapshot.counts() {
+            self.tools.metrics.watched(kind, count);
+        }
         self.tools.metrics.translated(begin.elapsed());
         tracing::debug!(took = ?begin.elapsed(), objects = view.snapshot.len(), "translated");
         bundles
@@ -140,8 +143,8 @@ impl Lead {
         for (key, bundle) in bundles {
             let Some(gateway) = view.snapshot.gateways.get(key) else { continue };
             let pods = pods(key, view);
-            asked.extend(pods.iter().filter_map(|(pod, its)| Some((pod.clone(), ip(its)?))));
-            let answers = pods.iter().filter_map(|(pod, its)| self.agents.answer(&(pod.clone(), ip(its)?)));
+            asked.extend(pods.iter().filter_map(|(pod, its)| Some(((*pod).clone(), ip(its)?))));
+            let answers = pods.iter().filter_map(|(pod, its)| self.agents.answer(&((*pod).clone(), ip(its)?)));
             let reported = answers.filter_map(|answer| Some(answer.in_effect?.counter)).max().unwrap_or(0);
             let objects =
                 provision(key, gateway, &service::ports(gateway), &self.settings, replicas(key, view));
@@ -183,7 +186,7 @@ impl Lead {
             let judgement = self.judge(key, plane, view);
             let object = ObjectRef::namespaced("Service", &ObjectKey::new(&key.namespace, Names::of(&key.name).base()));
             let service = view.own.get(&object).and_then(|own| match &own.facts {
-                Facts::Service(service) => Some(service),
+                Facts::Service(service) => Some(&**service),
                 _ => None,
             });
             complete(status, &judgement, addresses(key, gateway, service));

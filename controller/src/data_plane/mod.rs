@@ -5,4 +5,4 @@ mod complete;
 mod programmed;
 
 pub use complete::complete;
-pub use programmed::{Delivered, Judgement, Pod, Unprogrammed, judge};
+pub use programmed::{Delivered, Judgement, Pod, SILENCE, Unprogrammed, judge};

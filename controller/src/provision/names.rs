@@ -6,11 +6,7 @@
 use sha2::{Digest as _, Sha256};
 
 use crate::api::is_dns_name;
-
-/// Parts of a bundle that are ConfigMaps, with how many of each there may be at most.
-pub const CONFIG_MAPS: [(&str, usize); 3] = [("routes", 16), ("envoy", 8), ("endpoints", 8)];
-/// Parts of a bundle that are Secrets, with how many of each there may be at most.
-pub const SECRETS: [(&str, usize); 1] = [("certificates", 8)];
+use crate::bundle::PartName;
 
 /// Longest base: with `-certificates-7` it is a DNS label still.
 const LONGEST_BASE: usize = 45;
@@ -45,23 +41,19 @@ impl Names {
         format!("{}-manifest", self.base)
     }
 
-    /// One part of a bundle: a kind of [`CONFIG_MAPS`] or [`SECRETS`], and its number from 0.
-    pub fn part(&self, kind: &str, number: usize) -> String {
-        format!("{}-{kind}-{number}", self.base)
+    /// One part of a bundle.
+    pub fn part(&self, part: PartName) -> String {
+        format!("{}-{part}", self.base)
     }
 
     /// Every ConfigMap that a bundle may have, except the manifest.
     pub fn config_maps(&self) -> Vec<String> {
-        self.parts(&CONFIG_MAPS)
+        PartName::all().filter(|part| !part.kind.is_secret()).map(|part| self.part(part)).collect()
     }
 
     /// Every Secret that a bundle may have.
     pub fn secrets(&self) -> Vec<String> {
-        self.parts(&SECRETS)
-    }
-
-    fn parts(&self, kinds: &[(&str, usize)]) -> Vec<String> {
-        kinds.iter().flat_map(|(kind, most)| (0..*most).map(|number| self.part(kind, number))).collect()
+        PartName::all().filter(|part| part.kind.is_secret()).map(|part| self.part(part)).collect()
     }
 }
 
