@@ -7,6 +7,7 @@ use std::collections::BTreeSet;
 use std::sync::{Arc, LazyLock};
 
 use crate::action::headers::HeaderEdit;
+use crate::action::origin::{Origin, Origins};
 use crate::config;
 use crate::matching::header::{is_token, value_of};
 use crate::matching::method::Method;
@@ -54,28 +55,6 @@ pub(crate) struct Cors {
     max_age: u32,
     /// Changes of the answer to an origin that may use the rule, which are the same for every such origin.
     allowed: Arc<[HeaderEdit]>,
-}
-
-#[derive(Debug)]
-enum Origins {
-    Every,
-    These(Box<[Origin]>),
-}
-
-/// An origin, in lower case.
-#[derive(Debug, PartialEq, Eq)]
-struct Origin {
-    scheme: &'static str,
-    host: Host,
-    port: u16,
-}
-
-#[derive(Debug, PartialEq, Eq)]
-enum Host {
-    Every,
-    Exact(Box<str>),
-    /// `.example.com`: what stands to the left of it may have any number of labels.
-    Below(Box<str>),
 }
 
 /// The methods or headers that a script may use.
@@ -157,12 +136,8 @@ impl Cors {
     pub(crate) fn verdict<'r>(&self, request: &Request<'r>) -> Verdict<'r> {
         let mut origins = values(request, "origin");
         let Some(origin) = origins.next() else { return Verdict::NoOrigin };
-        // What is sent back is what an origin can be (Fetch, "Origin header"). Of several headers Envoy makes one with
-        // commas.
-        let sound = |byte: u8| byte.is_ascii_alphanumeric() || b"+-.:/[]_".contains(&byte);
-        let text = std::str::from_utf8(origin).ok().filter(|text| text.bytes().all(sound));
-        match text {
-            Some(text) if origins.next().is_none() && self.origins.allow(text) => Verdict::Allowed(text),
+        match self.origins.allowed(origin) {
+            Some(text) if origins.next().is_none() => Verdict::Allowed(text),
             _ => Verdict::Refused,
         }
     }
@@ -217,91 +192,6 @@ impl Allowed {
                 Some(asked).filter(|asked| !asked.is_empty() && asked.bytes().all(visible))
             }
         }
-    }
-}
-
-impl Origins {
-    fn allow(&self, origin: &str) -> bool {
-        match self {
-            Self::Every => true,
-            Self::These(origins) => match Parts::of(origin) {
-                Some(parts) => origins.iter().any(|allowed| allowed.matches(&parts)),
-                // `null`, or a scheme that no list can have.
-                None => false,
-            },
-        }
-    }
-}
-
-/// An origin in parts, borrowed.
-struct Parts<'a> {
-    scheme: &'static str,
-    host: &'a str,
-    port: u16,
-}
-
-impl<'a> Parts<'a> {
-    /// `<scheme>://<host>(:<port>)`; "if not included, port `80` is assumed for `http` scheme origins, and port `443`
-    /// … for `https`" (Gateway API `HTTPCORSFilter.allowOrigins`).
-    fn of(origin: &'a str) -> Option<Self> {
-        let (scheme, rest) = origin.split_once("://")?;
-        let (scheme, own_port) = match scheme {
-            scheme if scheme.eq_ignore_ascii_case("http") => ("http", 80),
-            scheme if scheme.eq_ignore_ascii_case("https") => ("https", 443),
-            _ => return None,
-        };
-        // The colons of an IPv6 address stand in brackets.
-        let (host, port) = match rest.rsplit_once(':') {
-            Some((host, port)) if !port.ends_with(']') => (host, parse_port(port)?),
-            _ => (rest, own_port),
-        };
-        (!host.is_empty() && !host.contains('/')).then_some(Self { scheme, host, port })
-    }
-}
-
-fn parse_port(text: &str) -> Option<u16> {
-    let digits = text.bytes().all(|byte| byte.is_ascii_digit());
-    text.parse().ok().filter(|port| digits && *port != 0)
-}
-
-impl Origin {
-    fn parse(text: &str) -> Result<Self, String> {
-        let parsed = || {
-            let Parts { scheme, host, port } = Parts::of(text)?;
-            let host = host.to_ascii_lowercase();
-            let label = |label: &str| {
-                !label.is_empty() && label.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
-            };
-            let host = match host.strip_prefix('*') {
-                Some("") => Host::Every,
-                Some(suffix) if suffix.strip_prefix('.')?.split('.').all(label) => Host::Below(suffix.into()),
-                None if host.split('.').all(label) => Host::Exact(host.into()),
-                _ => return None,
-            };
-            Some(Self { scheme, host, port })
-        };
-        parsed().ok_or_else(|| {
-            format!(
-                "{text:?} is not an origin such as https://foo.example.com, https://foo.example.com:8443 or \
-                 https://*.example.com, nor * for every origin"
-            )
-        })
-    }
-
-    /// "`*` is a greedy match to the left, including any number of DNS labels" (Gateway API
-    /// `HTTPCORSFilter.allowOrigins`). Scheme and host have no case.
-    fn matches(&self, origin: &Parts<'_>) -> bool {
-        self.scheme == origin.scheme
-            && self.port == origin.port
-            && match &self.host {
-                Host::Every => true,
-                Host::Exact(host) => host.eq_ignore_ascii_case(origin.host),
-                Host::Below(suffix) => {
-                    let left = origin.host.len().checked_sub(suffix.len()).filter(|left| *left > 0);
-                    let right = left.and_then(|left| origin.host.get(left..));
-                    right.is_some_and(|right| right.eq_ignore_ascii_case(suffix))
-                }
-            }
     }
 }
 
@@ -382,65 +272,11 @@ mod tests {
     }
 
     #[test]
-    fn origins_are_scheme_host_and_port() {
-        let cors = compiled(
-            r#"{"allowOrigins": ["https://Foo.com", "http://foo.com:8080", "https://*.bar.com", "http://*", "https://*:1"]}"#,
-        )
-        .unwrap();
-        for origin in [
-            "https://foo.com",
-            "HTTPS://FOO.COM:443",
-            "http://foo.com:8080",
-            "https://a.bar.com",
-            "https://a.b.BAR.com",
-            "http://anything",
-            "http://[::1]",
-            "https://x.y:1",
-            "https://[::1]:1",
-        ] {
-            assert_eq!(verdict(&cors, &[origin]), Some(true), "{origin}");
-        }
-        for origin in [
-            "https://foo.com:8443",
-            "http://foo.com:8081",
-            "https://bar.com",
-            "https://.bar.com",
-            "https://xbar.com",
-            "https://a.bar.com:444",
-            "https://a.bar.com.evil.com",
-            "https://foo.com.",
-            "https://foo.com/",
-            "null",
-            "",
-            "ftp://foo.com",
-            "foo.com",
-            "https://",
-            "https://:443",
-            "https://foo.com:",
-            "https://foo.com:+443",
-            "https://foo.com:0",
-            "https://foo.com https://foo.com",
-            "https://é.bar.com",
-            "https://evil.com,a.bar.com",
-            "https://evil.com/a.bar.com",
-            "https://evil.com?a.bar.com",
-            "https://evil@a.bar.com",
-        ] {
-            assert_eq!(verdict(&cors, &[origin]), Some(false), "{origin}");
-        }
+    fn two_origins_are_none() {
+        let cors = compiled(r#"{"allowOrigins": ["*"]}"#).unwrap();
         assert_eq!(verdict(&cors, &[]), None);
+        assert_eq!(verdict(&cors, &["https://foo.com"]), Some(true));
         assert_eq!(verdict(&cors, &["https://foo.com", "https://foo.com"]), Some(false));
-    }
-
-    #[test]
-    fn every_origin_and_none() {
-        let every = compiled(r#"{"allowOrigins": ["*"]}"#).unwrap();
-        for origin in ["https://foo.com", "null", "chrome-extension://abc"] {
-            assert_eq!(verdict(&every, &[origin]), Some(true), "{origin}");
-        }
-        for origin in ["a b", "https://a.test,https://b.test"] {
-            assert_eq!(verdict(&every, &[origin]), Some(false), "{origin}");
-        }
         assert_eq!(verdict(&compiled("{}").unwrap(), &["https://foo.com"]), Some(false));
     }
 
@@ -480,25 +316,11 @@ mod tests {
         ] {
             assert_eq!(compiled(json).err().unwrap_or_default(), expected, "{json}");
         }
-        for origin in [
-            "",
-            "foo.com",
-            "ftp://foo.com",
-            "https://",
-            "https://foo.com/",
-            "https://foo..com",
-            "https://*foo.com",
-            "https://foo.*",
-            "https://*.",
-            "https://foo.com:0",
-            "https://foo.com:65536",
-            "https://foo.com:",
-            "https://u@foo.com",
-            "https://[::1]",
-        ] {
-            let faults = compiled(&format!(r#"{{"allowOrigins": ["{origin}"]}}"#)).err().unwrap_or_default();
-            assert!(faults.len() == 1 && faults[0].starts_with("allowOrigins[0]: "), "{origin}: {faults:?}");
-        }
+        let faults = compiled(r#"{"allowOrigins": ["foo.com"]}"#).err().unwrap_or_default();
+        assert!(
+            faults.len() == 1 && faults[0].starts_with("allowOrigins[0]: \"foo.com\" is not"),
+            "{faults:?}"
+        );
     }
 
     fn answered(json: &str, method: &str, asked: &[(&str, &str)]) -> Vec<String> {
