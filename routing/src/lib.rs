@@ -34,6 +34,7 @@ mod decision;
 mod explain;
 mod explain_rule;
 mod explained;
+mod header_name;
 mod index;
 mod list;
 mod matching;

@@ -9,7 +9,8 @@ use std::sync::{Arc, LazyLock};
 use crate::action::headers::HeaderEdit;
 use crate::action::origin::{Origin, Origins};
 use crate::config;
-use crate::matching::header::{is_token, value_of};
+use crate::header_name::{self, is_token};
+use crate::matching::header::value_of;
 use crate::matching::method::Method;
 use crate::problem::Problems;
 use crate::request::Request;
@@ -106,8 +107,8 @@ impl Cors {
             EVERY => Ok(()),
             text => Method::parse(text).map(|_| ()).map_err(|message| format!("{message}, *")),
         });
-        each("allowHeaders", &cors.allow_headers, problems, header_name);
-        each("exposeHeaders", &cors.expose_headers, problems, header_name);
+        each("allowHeaders", &cors.allow_headers, problems, check_name);
+        each("exposeHeaders", &cors.expose_headers, problems, check_name);
         let exposed: Vec<_> = cors
             .expose_headers
             .iter()
@@ -225,12 +226,9 @@ fn each<T>(
     parsed
 }
 
-fn header_name(text: &str) -> Result<(), String> {
-    if !text.is_empty() && text.bytes().all(is_token) {
-        Ok(())
-    } else {
-        Err(format!("{text:?} is not a header name, nor * for every header"))
-    }
+/// `*` stands for every header, and is a name.
+fn check_name(text: &str) -> Result<(), String> {
+    header_name::parse(text).map(|_| ()).map_err(|message| format!("{message}, nor * for every header"))
 }
 
 fn set(name: &str, value: &str) -> HeaderEdit {
