@@ -108,17 +108,6 @@ pub(crate) fn plugin_configuration(size: usize) -> Result<Vec<u8>, HostError> {
     Ok(unsafe { received(data, length) })
 }
 
-/// The request's headers in the host's serialised form ([`crate::pairs`]).
-pub(crate) fn request_headers() -> Result<Vec<u8>, HostError> {
-    let (mut data, mut length) = (null_mut(), 0);
-    // SAFETY: both pointers are to locals that outlive the call; the host writes there and keeps neither.
-    check(unsafe {
-        abi::proxy_get_header_map_pairs(MapType::HttpRequestHeaders as u32, &mut data, &mut length)
-    })?;
-    // SAFETY: on success the host has written what it got from the exported allocator and filled.
-    Ok(unsafe { received(data, length) })
-}
-
 /// Takes ownership of bytes that the host has left in the VM's memory.
 ///
 /// # Safety
@@ -146,6 +135,15 @@ impl Headers {
             Self::Request => MapType::HttpRequestHeaders as u32,
             Self::Response => MapType::HttpResponseHeaders as u32,
         }
+    }
+
+    /// All of them in the host's serialised form ([`crate::pairs`]).
+    pub(crate) fn all(self) -> Result<Vec<u8>, HostError> {
+        let (mut data, mut length) = (null_mut(), 0);
+        // SAFETY: both pointers are to locals that outlive the call; the host writes there and keeps neither.
+        check(unsafe { abi::proxy_get_header_map_pairs(self.map(), &mut data, &mut length) })?;
+        // SAFETY: on success the host has written what it got from the exported allocator and filled.
+        Ok(unsafe { received(data, length) })
     }
 
     /// The value of the header `name`, if it is there and not empty.
@@ -191,7 +189,7 @@ impl Headers {
     }
 
     /// Takes away the header `name`, if it is there.
-    pub(crate) fn remove(self, name: &str) -> Result<(), HostError> {
+    pub(crate) fn remove(self, name: &[u8]) -> Result<(), HostError> {
         // SAFETY: the host reads the name during the call.
         check(unsafe { abi::proxy_remove_header_map_value(self.map(), name.as_ptr(), name.len()) })
     }

@@ -78,7 +78,12 @@ fn apply(edit: &HeaderEdit, headers: Headers) -> Result<(), HostError> {
     match edit {
         HeaderEdit::Set { name, value } => headers.replace(name, value.as_bytes()),
         HeaderEdit::Add { name, value } => headers.add(name, value.as_bytes()),
-        HeaderEdit::Remove { name } => headers.remove(name),
+        HeaderEdit::Remove { name } => headers.remove(name.as_bytes()),
+        HeaderEdit::RemovePrefix { prefix } => {
+            let map = headers.all()?;
+            let names = pairs::parse(&map).into_iter().flatten().map(|(name, _)| name);
+            names.filter(|name| name.starts_with(prefix.as_bytes())).try_for_each(|name| headers.remove(name))
+        }
     }
 }
 
@@ -95,7 +100,7 @@ pub(crate) fn on_request_headers(context: u32) -> Next {
 type Failed = &'static str;
 
 fn route(plugin: &Plugin, context: u32) -> Result<Next, Failed> {
-    let map = host::request_headers().map_err(|_| "gatewasm_headers_unreadable")?;
+    let map = Headers::Request.all().map_err(|_| "gatewasm_headers_unreadable")?;
     let headers = pairs::parse(&map).ok_or("gatewasm_headers_malformed")?;
     let (entry, request) = read(&headers);
     if entry == wire::PROBE.as_bytes() {

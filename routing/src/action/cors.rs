@@ -24,28 +24,14 @@ const EXPOSE_HEADERS: &str = "access-control-expose-headers";
 const ALLOW_METHODS: &str = "access-control-allow-methods";
 const ALLOW_HEADERS: &str = "access-control-allow-headers";
 const MAX_AGE: &str = "access-control-max-age";
-/// Of a draft (Private Network Access, then Local Network Access) that browsers have tried.
-const ALLOW_PRIVATE_NETWORK: &str = "access-control-allow-private-network";
-const ALLOW_LOCAL_NETWORK: &str = "access-control-allow-local-network";
-
-/// Everything that a backend may say about other origins. Where the gateway speaks about them, it alone does.
-const BY_BACKENDS: [&str; 8] = [
-    ALLOW_ORIGIN,
-    ALLOW_CREDENTIALS,
-    EXPOSE_HEADERS,
-    ALLOW_METHODS,
-    ALLOW_HEADERS,
-    MAX_AGE,
-    ALLOW_PRIVATE_NETWORK,
-    ALLOW_LOCAL_NETWORK,
-];
+/// Everything that anybody says about other origins begins so. Where the gateway speaks about them, it alone does.
+const EVERYTHING: &str = "access-control-";
 
 /// Changes of the answer to a request without an origin: caches must not give it to one that has an origin.
 static WITHOUT_ORIGIN: LazyLock<Arc<[HeaderEdit]>> = LazyLock::new(|| [vary()].into());
 
 /// Changes of the answer to a request of an origin that may not use the rule.
-static REFUSED: LazyLock<Arc<[HeaderEdit]>> =
-    LazyLock::new(|| BY_BACKENDS.into_iter().map(remove).chain([vary()]).collect());
+static REFUSED: LazyLock<Arc<[HeaderEdit]>> = LazyLock::new(|| [remove_all(), vary()].into());
 
 /// A compiled CORS filter.
 #[derive(Debug)]
@@ -118,18 +104,12 @@ impl Cors {
             .collect();
         let credentials = cors.allow_credentials.then(|| set(ALLOW_CREDENTIALS, "true"));
         let expose = (!exposed.is_empty()).then(|| set(EXPOSE_HEADERS, &exposed.join(", ")));
-        let said = [ALLOW_ORIGIN]
-            .into_iter()
-            .chain(credentials.is_some().then_some(ALLOW_CREDENTIALS))
-            .chain(expose.is_some().then_some(EXPOSE_HEADERS));
-        let said: BTreeSet<_> = said.collect();
-        let unsaid = BY_BACKENDS.into_iter().filter(|name| !said.contains(name)).map(remove);
         Self {
             origins,
             methods: Allowed::compile("allowMethods", &cors.allow_methods, problems),
             headers: Allowed::compile("allowHeaders", &cors.allow_headers, problems),
             max_age: cors.max_age,
-            allowed: unsaid.chain(credentials).chain(expose).chain([vary()]).collect(),
+            allowed: [remove_all()].into_iter().chain(credentials).chain(expose).chain([vary()]).collect(),
         }
     }
 
@@ -235,8 +215,8 @@ fn set(name: &str, value: &str) -> HeaderEdit {
     HeaderEdit::Set { name: name.into(), value: value.into() }
 }
 
-fn remove(name: &str) -> HeaderEdit {
-    HeaderEdit::Remove { name: name.into() }
+fn remove_all() -> HeaderEdit {
+    HeaderEdit::RemovePrefix { prefix: EVERYTHING.into() }
 }
 
 /// The answer depends on the request's origin (RFC 9110, 12.5.5).

@@ -32,6 +32,11 @@ pub enum HeaderEdit {
         /// Name.
         name: Box<str>,
     },
+    /// Every header goes away whose name begins so. Of answers alone.
+    RemovePrefix {
+        /// Beginning of the name.
+        prefix: Box<str>,
+    },
 }
 
 /// Changes of a header map: the rule's, then the backend's, then those of CORS.
