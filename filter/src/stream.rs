@@ -90,9 +90,10 @@ fn apply(edit: &HeaderEdit, headers: Headers) -> Result<(), HostError> {
 /// Routes the request whose headers Envoy has just read.
 pub(crate) fn on_request_headers(context: u32) -> Next {
     plugin::with_plugin_of(context, |plugin| match plugin {
-        Some(plugin) => route(plugin, context)
-            .unwrap_or_else(|details| answer(500, None, details, &[], "internal error\n")),
-        None => answer(500, None, "gatewasm_not_configured", &[], "not configured\n"),
+        Some(plugin) => {
+            route(plugin, context).unwrap_or_else(|details| answer(500, None, details, &[], "internal error"))
+        }
+        None => answer(500, None, "gatewasm_not_configured", &[], "not configured"),
     })
 }
 
@@ -143,7 +144,7 @@ fn route(plugin: &Plugin, context: u32) -> Result<Next, Failed> {
             }
             let (details, body) = words(cause);
             // The message of a gRPC status is not a text file: it has no end of line.
-            let body = if grpc_status.is_some() { body.trim_end() } else { body };
+            let body = if request.is_grpc() { body.trim_end() } else { body };
             Ok(answer(status, grpc_status, details, &[], body))
         }
     }
