@@ -45,7 +45,7 @@ pub(crate) fn on_response_headers(context: u32) {
         if endpoint.is_some() {
             change_answer(&HeaderEdit::Remove { name: wire::ENDPOINT.into() });
         }
-        if let Some(edit) = session.answer(endpoint.as_deref(), &host::now) {
+        if let Some(edit) = session.answer(host::outcome(), endpoint.as_deref(), &host::now) {
             change_answer(&edit);
         }
     }

@@ -412,7 +412,8 @@ mod tests {
             panic!("no session");
         };
         // 10.0.0.1:8080
-        let Some(crate::HeaderEdit::Add { value, .. }) = session.answer(Some(b"MTAuMC4wLjE6ODA4MA=="), &|| 0)
+        let Some(crate::HeaderEdit::Add { value, .. }) =
+            session.answer(crate::Outcome::Answered, Some(b"MTAuMC4wLjE6ODA4MA=="), &|| 0)
         else {
             panic!("no cookie");
         };

@@ -61,6 +61,6 @@ pub use list::Listed;
 pub use parse::{MAX_BYTES, parse};
 pub use problem::ConfigProblem;
 pub use request::Request;
-pub use session::Session;
+pub use session::{Outcome, Session};
 pub use shadow::{MatchId, Shadowed};
 pub use table::RouteTable;
