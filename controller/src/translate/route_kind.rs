@@ -104,12 +104,17 @@ impl<'r> Route<'r> {
         }
     }
 
-    /// What is answered for what cannot be served, for messages: a status code or that of gRPC.
+    /// What is answered for what cannot be served.
     pub(super) fn failure(&self) -> &'static str {
-        match self.kind {
-            RouteKind::HttpRoute => "500",
-            RouteKind::GrpcRoute => "UNAVAILABLE",
-        }
+        failure(self.kind)
+    }
+}
+
+/// What routes of this kind answer for what cannot be served, for messages: a status code or that of gRPC.
+pub(crate) fn failure(kind: RouteKind) -> &'static str {
+    match kind {
+        RouteKind::HttpRoute => "500",
+        RouteKind::GrpcRoute => "UNAVAILABLE",
     }
 }
 
