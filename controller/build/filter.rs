@@ -27,13 +27,14 @@ const EXPORTS: [(&str, &str); 7] = [
 ];
 
 /// What the filter calls (filter/src/host.rs). `tests/drivers/exports.rs` holds the result to it.
-const IMPORTS: [&str; 13] = [
+const IMPORTS: [&str; 14] = [
     "proxy_add_header_map_value",
     "proxy_get_buffer_bytes",
     "proxy_get_current_time_nanoseconds",
     "proxy_get_header_map_pairs",
     "proxy_get_header_map_value",
     "proxy_get_log_level",
+    "proxy_get_property",
     "proxy_log",
     "proxy_remove_header_map_value",
     "proxy_replace_header_map_value",

@@ -6,6 +6,7 @@
 
 use std::ptr::null_mut;
 
+use gatewasm_routing::Outcome;
 use proxy_wasm::types::{Action, BufferType, LogLevel, MapType, Status};
 
 use crate::pairs::{self, Pair};
@@ -52,6 +53,12 @@ mod abi {
             value_size: usize,
         ) -> u32;
         pub(super) fn proxy_remove_header_map_value(map: u32, name: *const u8, name_size: usize) -> u32;
+        pub(super) fn proxy_get_property(
+            path: *const u8,
+            path_size: usize,
+            return_data: *mut *mut u8,
+            return_size: *mut usize,
+        ) -> u32;
         pub(super) fn proxy_set_property(
             path: *const u8,
             path_size: usize,
@@ -108,17 +115,6 @@ pub(crate) fn plugin_configuration(size: usize) -> Result<Vec<u8>, HostError> {
     Ok(unsafe { received(data, length) })
 }
 
-/// The request's headers in the host's serialised form ([`crate::pairs`]).
-pub(crate) fn request_headers() -> Result<Vec<u8>, HostError> {
-    let (mut data, mut length) = (null_mut(), 0);
-    // SAFETY: both pointers are to locals that outlive the call; the host writes there and keeps neither.
-    check(unsafe {
-        abi::proxy_get_header_map_pairs(MapType::HttpRequestHeaders as u32, &mut data, &mut length)
-    })?;
-    // SAFETY: on success the host has written what it got from the exported allocator and filled.
-    Ok(unsafe { received(data, length) })
-}
-
 /// Takes ownership of bytes that the host has left in the VM's memory.
 ///
 /// # Safety
@@ -146,6 +142,15 @@ impl Headers {
             Self::Request => MapType::HttpRequestHeaders as u32,
             Self::Response => MapType::HttpResponseHeaders as u32,
         }
+    }
+
+    /// All of them in the host's serialised form ([`crate::pairs`]).
+    pub(crate) fn all(self) -> Result<Vec<u8>, HostError> {
+        let (mut data, mut length) = (null_mut(), 0);
+        // SAFETY: both pointers are to locals that outlive the call; the host writes there and keeps neither.
+        check(unsafe { abi::proxy_get_header_map_pairs(self.map(), &mut data, &mut length) })?;
+        // SAFETY: on success the host has written what it got from the exported allocator and filled.
+        Ok(unsafe { received(data, length) })
     }
 
     /// The value of the header `name`, if it is there and not empty.
@@ -191,7 +196,7 @@ impl Headers {
     }
 
     /// Takes away the header `name`, if it is there.
-    pub(crate) fn remove(self, name: &str) -> Result<(), HostError> {
+    pub(crate) fn remove(self, name: &[u8]) -> Result<(), HostError> {
         // SAFETY: the host reads the name during the call.
         check(unsafe { abi::proxy_remove_header_map_value(self.map(), name.as_ptr(), name.len()) })
     }
@@ -201,6 +206,28 @@ impl Headers {
 pub(crate) fn set_filter_state(name: &str, value: &str) -> Result<(), HostError> {
     // SAFETY: the host reads the two strings during the call and copies them.
     check(unsafe { abi::proxy_set_property(name.as_ptr(), name.len(), value.as_ptr(), value.len()) })
+}
+
+/// What Envoy has noted about the request whose answer it brings (`response.flags`); nothing of it is a backend's to
+/// say. Where it does not tell, a backend has answered.
+pub(crate) fn outcome() -> Outcome {
+    const FLAGS: &[u8] = b"response\0flags";
+    /// No healthy endpoint (`UH`), or no connection to the one that was chosen (`UF`).
+    const UNREACHABLE: u64 = 0x2 | 0x20;
+    let (mut data, mut length) = (null_mut(), 0);
+    // SAFETY: the host reads the path during the call; the other pointers are to locals that outlive it, and the host
+    // writes there and keeps neither.
+    let status = unsafe { abi::proxy_get_property(FLAGS.as_ptr(), FLAGS.len(), &mut data, &mut length) };
+    if check(status).is_err() {
+        return Outcome::Answered;
+    }
+    // SAFETY: on success the host has written what it got from the exported allocator and filled.
+    let bytes = unsafe { received(data, length) };
+    match bytes.first_chunk().map(|bytes| u64::from_le_bytes(*bytes)) {
+        None | Some(0) => Outcome::Answered,
+        Some(flags) if flags & UNREACHABLE != 0 => Outcome::Unreachable,
+        Some(_) => Outcome::Failed,
+    }
 }
 
 /// Seconds since the epoch; 0 where the host does not say.

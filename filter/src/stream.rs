@@ -45,7 +45,7 @@ pub(crate) fn on_response_headers(context: u32) {
         if endpoint.is_some() {
             change_answer(&HeaderEdit::Remove { name: wire::ENDPOINT.into() });
         }
-        if let Some(edit) = session.answer(endpoint.as_deref(), &host::now) {
+        if let Some(edit) = session.answer(host::outcome(), endpoint.as_deref(), &host::now) {
             change_answer(&edit);
         }
     }
@@ -78,16 +78,22 @@ fn apply(edit: &HeaderEdit, headers: Headers) -> Result<(), HostError> {
     match edit {
         HeaderEdit::Set { name, value } => headers.replace(name, value.as_bytes()),
         HeaderEdit::Add { name, value } => headers.add(name, value.as_bytes()),
-        HeaderEdit::Remove { name } => headers.remove(name),
+        HeaderEdit::Remove { name } => headers.remove(name.as_bytes()),
+        HeaderEdit::RemovePrefix { prefix } => {
+            let map = headers.all()?;
+            let names = pairs::parse(&map).into_iter().flatten().map(|(name, _)| name);
+            names.filter(|name| name.starts_with(prefix.as_bytes())).try_for_each(|name| headers.remove(name))
+        }
     }
 }
 
 /// Routes the request whose headers Envoy has just read.
 pub(crate) fn on_request_headers(context: u32) -> Next {
     plugin::with_plugin_of(context, |plugin| match plugin {
-        Some(plugin) => route(plugin, context)
-            .unwrap_or_else(|details| answer(500, None, details, &[], "internal error\n")),
-        None => answer(500, None, "gatewasm_not_configured", &[], "not configured\n"),
+        Some(plugin) => {
+            route(plugin, context).unwrap_or_else(|details| answer(500, None, details, &[], "internal error"))
+        }
+        None => answer(500, None, "gatewasm_not_configured", &[], "not configured"),
     })
 }
 
@@ -95,7 +101,7 @@ pub(crate) fn on_request_headers(context: u32) -> Next {
 type Failed = &'static str;
 
 fn route(plugin: &Plugin, context: u32) -> Result<Next, Failed> {
-    let map = host::request_headers().map_err(|_| "gatewasm_headers_unreadable")?;
+    let map = Headers::Request.all().map_err(|_| "gatewasm_headers_unreadable")?;
     let headers = pairs::parse(&map).ok_or("gatewasm_headers_malformed")?;
     let (entry, request) = read(&headers);
     if entry == wire::PROBE.as_bytes() {
@@ -138,7 +144,7 @@ fn route(plugin: &Plugin, context: u32) -> Result<Next, Failed> {
             }
             let (details, body) = words(cause);
             // The message of a gRPC status is not a text file: it has no end of line.
-            let body = if grpc_status.is_some() { body.trim_end() } else { body };
+            let body = if request.is_grpc() { body.trim_end() } else { body };
             Ok(answer(status, grpc_status, details, &[], body))
         }
     }

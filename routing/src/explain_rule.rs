@@ -211,7 +211,10 @@ impl ExplainedUpstream {
         let mut changed: Vec<(&str, Vec<String>)> = Vec::new();
         for edit in edits.request_headers.iter() {
             let (HeaderEdit::Set { name, .. } | HeaderEdit::Add { name, .. } | HeaderEdit::Remove { name }) =
-                edit;
+                edit
+            else {
+                continue;
+            };
             if changed.iter().all(|(known, _)| *known != &**name) {
                 let values = request.headers.iter().filter(|header| header.0 == name.as_bytes());
                 changed.push((name, values.map(|(_, value)| text(value)).collect()));
@@ -220,7 +223,7 @@ impl ExplainedUpstream {
             match edit {
                 HeaderEdit::Set { value, .. } => *values = vec![value.to_string()],
                 HeaderEdit::Add { value, .. } => values.push(value.to_string()),
-                HeaderEdit::Remove { .. } => values.clear(),
+                HeaderEdit::Remove { .. } | HeaderEdit::RemovePrefix { .. } => values.clear(),
             }
         }
         let has = |name: &str| request.headers.iter().any(|header| header.0 == name.as_bytes());
@@ -409,7 +412,8 @@ mod tests {
             panic!("no session");
         };
         // 10.0.0.1:8080
-        let Some(crate::HeaderEdit::Add { value, .. }) = session.answer(Some(b"MTAuMC4wLjE6ODA4MA=="), &|| 0)
+        let Some(crate::HeaderEdit::Add { value, .. }) =
+            session.answer(crate::Outcome::Answered, Some(b"MTAuMC4wLjE6ODA4MA=="), &|| 0)
         else {
             panic!("no cookie");
         };

@@ -37,7 +37,7 @@ pub struct Listed {
     pub match_index: usize,
     /// Where its requests go.
     pub backends: Vec<ExplainedBackend>,
-    /// Why the rule cannot be served; its requests are answered 500.
+    /// Why the rule cannot be served; its requests are answered 500, those of a GRPCRoute UNAVAILABLE.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub invalid: Option<String>,
     /// The status by which the rule redirects; it then needs no backends.

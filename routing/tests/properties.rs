@@ -12,8 +12,8 @@ use gatewasm_routing::config::{FilterConfig, PathMatchType, RouteKind};
 use gatewasm_routing::precedence::{HostnameRank, Precedence};
 use gatewasm_routing::timestamp::Timestamp;
 use gatewasm_routing::{
-    Decision, DecisionType, ExplainedEdits, ExplainedUpstream, Explanation, HeaderEdit, Request, RouteTable,
-    compile, parse,
+    Decision, DecisionType, ExplainedEdits, ExplainedUpstream, Explanation, HeaderEdit, Outcome, Request,
+    RouteTable, compile, parse,
 };
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -92,7 +92,7 @@ proptest! {
             let told = incoming.with(|request| {
                 match table.decide_at(entry.as_bytes(), request, incoming.random, &|| 1_000) {
                     Decision::Forward { cluster, session: Some(session), .. } => {
-                        let told = session.answer(Some(b"MTAuMC4wLjE6ODA4MA=="), &|| 1_000);
+                        let told = session.answer(Outcome::Answered, Some(b"MTAuMC4wLjE6ODA4MA=="), &|| 1_000);
                         told.map(|told| (cluster.to_owned(), told))
                     }
                     _ => None,
@@ -102,7 +102,7 @@ proptest! {
             let told = match &told {
                 HeaderEdit::Set { name, value } => (&**name, &**value),
                 HeaderEdit::Add { value, .. } => ("cookie", value.split(';').next().unwrap()),
-                HeaderEdit::Remove { .. } => panic!("{told:?}"),
+                HeaderEdit::Remove { .. } | HeaderEdit::RemovePrefix { .. } => panic!("{told:?}"),
             };
             // What a header of this name had before was no session: in its place comes this one.
             let mut again = incoming.clone();

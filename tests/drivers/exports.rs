@@ -48,6 +48,7 @@ fn the_filter_asks_for_what_it_calls_and_nothing_else() {
         "env.proxy_get_header_map_pairs",
         "env.proxy_get_header_map_value",
         "env.proxy_get_log_level",
+        "env.proxy_get_property",
         "env.proxy_log",
         "env.proxy_remove_header_map_value",
         "env.proxy_replace_header_map_value",

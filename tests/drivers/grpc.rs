@@ -139,6 +139,7 @@ async fn shares_are_kept_and_what_cannot_be_served_is_unavailable() -> Result<()
     for method in ["Nothing", "Zero", "Missing", "Idle", "Extended"] {
         let answer = client.call(&format!("/s.S/{method}"), &[]).await?;
         assert_eq!(answer.code, Code::Unavailable, "{method}: {answer:?}");
+        assert!(!answer.message.contains('\n'), "{method}: {answer:?}");
     }
     assert_eq!(client.call("/s.S/Other", &[]).await?.code, Code::Unimplemented);
     running.stop().await
@@ -152,6 +153,16 @@ async fn a_listener_is_shared_with_http_routes() -> Result<()> {
     let mut objects = vec![class(), gateway("web", &[http("http", tools::free_port()?)])];
     objects.push(grpc_route("shop", &rules));
     objects.push(route("shop", &["web"], "pages"));
+    objects.push(json!({
+        "apiVersion": "gateway.networking.k8s.io/v1",
+        "kind": "HTTPRoute",
+        "metadata": {"name": "empty", "namespace": "default"},
+        "spec": {
+            "parentRefs": [{"namespace": "infra", "name": "web"}],
+            "hostnames": ["empty.example.com"],
+            "rules": [{}],
+        },
+    }));
     objects.extend(service("calls", &[calls.address]));
     objects.extend(service("pages", &[pages.address]));
     let running = Running::start(&[("all.yaml", objects)], &[]).await?;
@@ -168,6 +179,11 @@ async fn a_listener_is_shared_with_http_routes() -> Result<()> {
     let answer = client.call("/com.example.Other/Buy", &[]).await?;
     assert_ne!(answer.code, Code::Unimplemented, "{answer:?}");
     assert_eq!(pages.requests(), before + 1);
+
+    // What the gateway says instead of a backend is a message, not a line of text.
+    let mut client = Client::connect(address, "empty.example.com").await?;
+    let answer = client.call("/com.example.Shop/Buy", &[]).await?;
+    assert_eq!((answer.code, answer.message.as_str()), (Code::Unknown, "the route has no backend"));
     running.stop().await
 }
 

@@ -183,6 +183,26 @@ async fn an_endpoint_that_goes_away_moves_its_sessions_within_the_service() -> R
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_endpoint_that_is_listed_and_dead_keeps_nobody() -> Result<()> {
+    let backends = Backends::start().await?;
+    let rules = [rule("/", &json!({"sessionName": "sid"}), [1, 0])];
+    let (running, address) = start(&backends, &rules).await?;
+    let cookie = begin_with(address, "/", "one-a").await?;
+    let Backends([dead, _b, _two]) = backends;
+    drop(dead);
+    // A connection that was kept open may break under the first request.
+    Request::get("foo.example.com", "/").header("cookie", &cookie).send(address).await?;
+    for _ in 0..20 {
+        let met = ask(address, "/", Some(&cookie)).await?;
+        assert_eq!(met.backend, "one-b");
+        let (renewed, _) = met.cookie.context("the client gets no new session")?;
+        let again = ask(address, "/", Some(&renewed)).await?;
+        assert_eq!((again.backend.as_str(), again.cookie.is_some()), ("one-b", false));
+    }
+    running.stop().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn rules_share_no_sessions_and_nobody_makes_up_one() -> Result<()> {
     let backends = Backends::start().await?;
     let session = json!({"sessionName": "sid"});

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use anyhow::{Context, Result, ensure};
 use gatewasm_routing::config::FilterConfig;
-use gatewasm_routing::{Decision, HeaderEdit, compile, parse};
+use gatewasm_routing::{Decision, HeaderEdit, Outcome, compile, parse};
 use gatewasm_tests::client::{Answer, Request};
 use gatewasm_tests::echo::Echo;
 use gatewasm_tests::standalone::{Files, Standalone, routes_with};
@@ -173,7 +173,8 @@ fn token(config: &str, cluster: &str, endpoint: &str) -> Result<String> {
         else {
             continue;
         };
-        if let Some(HeaderEdit::Add { value, .. }) = session.answer(Some(endpoint.as_bytes()), &|| 0)
+        if let Some(HeaderEdit::Add { value, .. }) =
+            session.answer(Outcome::Answered, Some(endpoint.as_bytes()), &|| 0)
             && to == cluster
         {
             return Ok(value.split(';').next().unwrap_or_default().to_owned());
@@ -239,14 +240,24 @@ async fn only_envoy_names_endpoints() -> Result<()> {
     Ok(())
 }
 
-/// An answer of Envoy's own has no session to give.
+/// An answer of Envoy's own has no session to give; where it could reach nobody, it ends the one that there is.
 #[tokio::test]
-async fn a_cluster_that_answers_nothing_keeps_the_header_inside() -> Result<()> {
+async fn a_session_with_a_dead_endpoint_is_over() -> Result<()> {
     let (mut envoy, _, second) = start([1, 0]).await?;
+    let (_, answer) = send(&envoy, &foo("/cart")).await?;
+    let (session, _) = cookie(&answer).context("no cookie")?;
+    let (_, answer) = send(&envoy, &foo("/header")).await?;
+    let token = answer.headers.get("x-session").context("no header")?.clone();
     drop(second);
     envoy.backends.clear();
+
     let answer = envoy.send(&foo("/cart")).await?;
-    assert_eq!(answer.status, 503);
+    assert_eq!((answer.status, cookie(&answer)), (503, None));
     assert!(!answer.headers.contains_key("x-gw-endpoint"), "{answer:?}");
+    let answer = envoy.send(&foo("/cart").header("cookie", &session)).await?;
+    let over = ("cart=".to_owned(), "Path=/; Max-Age=0; HttpOnly; SameSite=Strict".to_owned());
+    assert_eq!((answer.status, cookie(&answer)), (503, Some(over)));
+    let answer = envoy.send(&foo("/header").header("x-session", &token)).await?;
+    assert_eq!((answer.status, answer.headers.get("x-session").map(String::as_str)), (503, Some("")));
     Ok(())
 }

@@ -125,6 +125,7 @@ fn changes(edits: &ExplainedEdits) -> Vec<String> {
         HeaderEdit::Set { name, value } => format!("{what} header {name} set to {value:?}"),
         HeaderEdit::Add { name, value } => format!("{what} header {name} gets {value:?} added"),
         HeaderEdit::Remove { name } => format!("{what} header {name} removed"),
+        HeaderEdit::RemovePrefix { prefix } => format!("{what} headers {prefix}* removed"),
     };
     let host = edits.host.iter().map(|host| format!("host becomes {host}"));
     let path = edits.path.iter().map(|path| format!("path becomes {path}"));

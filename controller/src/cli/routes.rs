@@ -1,11 +1,13 @@
 //! `gatewasm routes`: what is programmed, in order of precedence.
 
 use anyhow::Result;
+use gatewasm_routing::config::RouteKind;
 use gatewasm_routing::{ExplainedBackend, Listed};
 
 use super::FINE;
 use super::inputs::Inputs;
 use super::output::{Output, table};
+use crate::translate::failure;
 
 /// Arguments of `gatewasm routes`.
 #[derive(Debug, clap::Args)]
@@ -38,11 +40,11 @@ fn text(list: &[Listed]) -> String {
             listed.route.to_string(),
             format!("rules[{}].matches[{}]", listed.rule, listed.match_index),
             if listed.invalid.is_some() {
-                "invalid, answers 500".to_owned()
+                format!("invalid, answers {}", failure(listed.route.kind))
             } else if let Some(status) = listed.redirect {
                 format!("redirects with {status}")
             } else {
-                backends(&listed.backends)
+                backends(&listed.backends, listed.route.kind)
             },
         ]
     }));
@@ -50,18 +52,15 @@ fn text(list: &[Listed]) -> String {
 }
 
 /// `a/b/80`, or with shares `a/b/80 80%, a/c/80 20%`.
-fn backends(backends: &[ExplainedBackend]) -> String {
+fn backends(backends: &[ExplainedBackend], kind: RouteKind) -> String {
     let total: u64 = backends.iter().map(|backend| u64::from(backend.weight)).sum();
     if total == 0 {
-        return "none, answers 500".to_owned();
+        return format!("none, answers {}", failure(kind));
     }
     let shares = backends.iter().map(|backend| {
-        let name = backend.cluster.as_deref().unwrap_or("invalid, answers 500");
-        if backends.len() == 1 {
-            name.to_owned()
-        } else {
-            format!("{name} {}", percent(backend.weight, total))
-        }
+        let invalid = || format!("invalid, answers {}", failure(kind));
+        let name = backend.cluster.clone().unwrap_or_else(invalid);
+        if backends.len() == 1 { name } else { format!("{name} {}", percent(backend.weight, total)) }
     });
     shares.collect::<Vec<_>>().join(", ")
 }
@@ -78,7 +77,26 @@ fn percent(weight: u32, total: u64) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::percent;
+    use gatewasm_routing::{compile, parse};
+
+    use super::{percent, text};
+
+    #[test]
+    fn what_cannot_be_served_is_named_as_it_is_answered() {
+        let rules = r#"[{"invalid": "no"}, {}, {"backends": [{"invalid": "gone"}]}]"#;
+        for (kind, answer) in [("HTTPRoute", "500"), ("GRPCRoute", "UNAVAILABLE")] {
+            let route = format!(r#"{{"kind": "{kind}", "namespace": "n", "name": "r", "rules": {rules}}}"#);
+            let config = format!(
+                r#"{{"version": 1, "listeners": [{{"name": "a/b/c", "gateway": "a/b", "port": 80,
+                    "protocol": "HTTP", "routes": [{route}]}}]}}"#
+            );
+            let listed = text(&compile(&parse(config.as_bytes()).unwrap()).unwrap().list());
+            for (line, what) in listed.lines().skip(1).zip(["invalid", "none", "invalid"]) {
+                assert!(line.ends_with(&format!("{what}, answers {answer}")), "{listed}");
+            }
+            assert_eq!(listed.lines().count(), 4, "{listed}");
+        }
+    }
 
     #[test]
     fn shares_are_rounded_to_a_tenth() {

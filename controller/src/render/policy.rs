@@ -19,6 +19,10 @@ const KEPT_FOR_RETRIES: u32 = 1024 * 1024;
 /// (disconnect, reset, timeout, TCP failure) if a retry stanza is configured" (`HTTPRouteRetry`).
 const CONNECTION_ERRORS: &str = "connect-failure,refused-stream,reset";
 
+/// The condition under which a rule with sessions goes on to another endpoint, though it has no retries: nothing was
+/// sent yet.
+const UNREACHABLE: &str = "connect-failure";
+
 /// How often another endpoint is drawn for a retry, until it is none that has failed. Of two endpoints the wrong one comes
 /// as often in a row once in 65,536 times; drawing costs nothing beside a request.
 const DRAWS: u32 = 16;
@@ -36,6 +40,8 @@ pub(super) fn route(name: &str, policy: &Policy) -> Value {
     }
     if let Some(retry) = &policy.retry {
         action["retry_policy"] = retry_policy(retry, policy.backend_timeout);
+    } else if policy.session {
+        action["retry_policy"] = another_endpoint(UNREACHABLE, 1);
     }
     if !policy.mirrors.is_empty() {
         action["request_mirror_policies"] = policy.mirrors.iter().map(mirror).collect();
@@ -62,19 +68,8 @@ fn retry_policy(retry: &Retry, of_try: Option<Duration>) -> Value {
     if !retry.codes.is_empty() {
         conditions += ",retriable-status-codes";
     }
-    let mut policy = json!({
-        "retry_on": conditions,
-        "num_retries": retry.attempts,
-        "retriable_status_codes": retry.codes,
-        // Another endpoint, if there is one.
-        "retry_host_predicate": [{
-            "name": "envoy.retry_host_predicates.previous_hosts",
-            "typed_config": {
-                "@type": "type.googleapis.com/envoy.extensions.retry.host.previous_hosts.v3.PreviousHostsPredicate",
-            },
-        }],
-        "host_selection_retry_max_attempts": DRAWS,
-    });
+    let mut policy = another_endpoint(&conditions, retry.attempts);
+    policy["retriable_status_codes"] = json!(retry.codes);
     if let Some(backoff) = retry.backoff {
         // Envoy waits at random between nothing and an interval that begins with the base and doubles with every try.
         // Twice the time asked for makes that time the mean of the first wait. What it comes to is measured in
@@ -86,6 +81,21 @@ fn retry_policy(retry: &Retry, of_try: Option<Duration>) -> Value {
         policy["per_try_timeout"] = duration(of_try);
     }
     policy
+}
+
+/// Tries again at another endpoint, if there is one. Envoy heeds a session in the first try alone.
+fn another_endpoint(conditions: &str, attempts: u32) -> Value {
+    json!({
+        "retry_on": conditions,
+        "num_retries": attempts,
+        "retry_host_predicate": [{
+            "name": "envoy.retry_host_predicates.previous_hosts",
+            "typed_config": {
+                "@type": "type.googleapis.com/envoy.extensions.retry.host.previous_hosts.v3.PreviousHostsPredicate",
+            },
+        }],
+        "host_selection_retry_max_attempts": DRAWS,
+    })
 }
 
 fn mirror(mirror: &Mirror) -> Value {

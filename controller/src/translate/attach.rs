@@ -4,7 +4,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 
 use super::hostname;
 use super::listener::Listener;
-use super::route_kind::{Route, kind_name};
+use super::route_kind::Route;
 use crate::api::{FromNamespaces, ParentReference, RouteNamespaces};
 use crate::snapshot::Snapshot;
 use crate::status::Fault;
@@ -75,7 +75,7 @@ pub(super) fn attach(
     if allowing.is_empty() {
         let message = format!(
             "No listener of {names} allows {}s of namespace {route_namespace:?}; see its allowedRoutes.",
-            kind_name(route.kind)
+            route.kind.name()
         );
         return Err(Fault::new(field, "NotAllowedByListeners", message));
     }

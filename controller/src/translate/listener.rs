@@ -8,7 +8,6 @@ use super::Problems;
 use super::certificate;
 use super::hostname;
 use super::reference_grant::Grants;
-use super::route_kind::kind_name;
 use crate::api::{self, GROUP, RouteGroupKind, TlsMode};
 use crate::model;
 use crate::object::{ObjectKey, ObjectRef};
@@ -146,7 +145,7 @@ fn set_kinds(listener: &mut Listener<'_>, field: &str) {
 }
 
 fn group_kind(kind: RouteKind) -> RouteGroupKind {
-    RouteGroupKind { group: GROUP.to_owned(), kind: kind_name(kind).to_owned() }
+    RouteGroupKind { group: GROUP.to_owned(), kind: kind.name().to_owned() }
 }
 
 /// Client certificates that are asked for and not checked would let everybody in.
@@ -255,7 +254,7 @@ impl Listener<'_> {
 
     /// Whether routes of this kind may attach.
     pub(super) fn takes(&self, kind: RouteKind) -> bool {
-        self.supported_kinds.iter().any(|supported| supported.kind == kind_name(kind))
+        self.supported_kinds.iter().any(|supported| supported.kind == kind.name())
     }
 
     /// The listener as it is served, if it is.

@@ -37,6 +37,7 @@ use reference_grant::Grants;
 use route_kind::Route;
 
 pub use backend_flag::BackendOverride;
+pub(crate) use route_kind::failure;
 pub use session::seal_sessions;
 
 /// What a translation depends on besides the objects.

@@ -42,11 +42,15 @@ pub(super) fn translate(
 ) -> Option<RouteStatus> {
     let place = route.place();
     let parents = parents(route, snapshot, gateways, &place, problems);
+    let refused = default_gateways(route);
     if parents.is_empty() {
+        // There is no parent in whose status this could stand.
+        problems.errors(&place, refused.as_slice());
         return None;
     }
-    let rules = translate_rules(route, backends, &place, problems);
-    let all_invalid = !rules.invalid.is_empty() && rules.invalid.len() == rules.rules.len();
+    let rules = translate_rules(route, refused.as_ref(), backends, &place, problems);
+    let all_invalid =
+        refused.is_some() || (!rules.invalid.is_empty() && rules.invalid.len() == rules.rules.len());
     let mut status = RouteStatus::default();
     for (i, parent, gateway_key) in parents {
         let Some(gateway) = gateways.get_mut(&gateway_key) else { continue };
@@ -128,11 +132,18 @@ fn parents<'r>(
         let message = "The route names no parent, so it is not attached to anything.";
         problems.warning(place, &Fault::new("spec.parentRefs", "NoMatchingParent", message));
     }
-    if route.use_default_gateways == Some(GatewayDefaultScope::All) {
-        let message = "Default Gateways are not supported; name a Gateway in parentRefs.";
-        problems.warning(place, &Fault::new("spec.useDefaultGateways", "UnsupportedValue", message));
-    }
     ours
+}
+
+/// Why no rule of the route is served. "All" asks for Gateways that the route does not name; that those it names serve
+/// it is not what it asks for, and half of it might be the half without protection.
+fn default_gateways(route: &Route<'_>) -> Option<Fault> {
+    let wanted = route.use_default_gateways == Some(GatewayDefaultScope::All);
+    wanted.then(|| {
+        let message =
+            "Default Gateways are not supported; name every Gateway in parentRefs, and remove this field.";
+        Fault::new("spec.useDefaultGateways", "UnsupportedValue", message)
+    })
 }
 
 fn config_route(route: &Route<'_>, hostnames: Vec<String>, rules: &[config::Rule]) -> config::Route {
@@ -148,13 +159,15 @@ fn config_route(route: &Route<'_>, hostnames: Vec<String>, rules: &[config::Rule
     }
 }
 
+/// The rules of the route; where it is `refused` as a whole, none is served.
 fn translate_rules(
     route: &Route<'_>,
+    refused: Option<&Fault>,
     backends: &mut Backends<'_>,
     place: &ObjectRef,
     problems: &mut Problems,
 ) -> Rules {
-    let mut rules = Rules::default();
+    let mut rules = Rules { unsupported: refused.cloned().into_iter().collect(), ..Rules::default() };
     if route.rules.is_empty() {
         let message = "The route has no rules, so it takes no request.";
         problems.warning(place, &Fault::new("spec.rules", "NoRules", message));
@@ -209,7 +222,8 @@ fn translate_rules(
             faults.extend(its_faults);
             session
         });
-        if !faults.is_empty() {
+        let invalid = faults.first().or(refused).map(ToString::to_string);
+        if invalid.is_some() {
             rules.invalid.push(i);
             // It serves nothing, so they would be done to nothing; and they may not suit stand-ins of its matches.
             filters.clear();
@@ -223,7 +237,7 @@ fn translate_rules(
         rules.rules.push(config::Rule {
             name: rule.name.map(ToString::to_string),
             matches,
-            invalid: faults.first().map(ToString::to_string),
+            invalid,
             filters,
             policy: backends.policy(policy),
             session_persistence: session,

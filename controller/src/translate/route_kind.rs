@@ -88,12 +88,12 @@ impl<'r> Route<'r> {
 
     /// The route, for problems.
     pub(super) fn place(&self) -> ObjectRef {
-        ObjectRef::namespaced(kind_name(self.kind), self.key)
+        ObjectRef::namespaced(self.kind.name(), self.key)
     }
 
     /// The route as one that refers to other objects.
     pub(super) fn referrer(&self) -> From<'r> {
-        From { kind: kind_name(self.kind), namespace: &self.key.namespace }
+        From { kind: self.kind.name(), namespace: &self.key.namespace }
     }
 
     /// What is spoken with its backends.
@@ -104,12 +104,17 @@ impl<'r> Route<'r> {
         }
     }
 
-    /// What is answered for what cannot be served, for messages: a status code or that of gRPC.
+    /// What is answered for what cannot be served.
     pub(super) fn failure(&self) -> &'static str {
-        match self.kind {
-            RouteKind::HttpRoute => "500",
-            RouteKind::GrpcRoute => "UNAVAILABLE",
-        }
+        failure(self.kind)
+    }
+}
+
+/// What routes of this kind answer for what cannot be served, for messages: a status code or that of gRPC.
+pub(crate) fn failure(kind: RouteKind) -> &'static str {
+    match kind {
+        RouteKind::HttpRoute => "500",
+        RouteKind::GrpcRoute => "UNAVAILABLE",
     }
 }
 
@@ -134,13 +139,5 @@ impl<'r> Matches<'r> {
             Self::Http(matches) => matches,
             Self::Grpc(_) => &[],
         }
-    }
-}
-
-/// The kind as objects and references spell it.
-pub(super) fn kind_name(kind: RouteKind) -> &'static str {
-    match kind {
-        RouteKind::HttpRoute => "HTTPRoute",
-        RouteKind::GrpcRoute => "GRPCRoute",
     }
 }

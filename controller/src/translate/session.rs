@@ -7,7 +7,7 @@ use gatewasm_routing::config::{self, CookieLifetimeType, FilterConfig, SessionTy
 
 use super::backend::Backends;
 use super::digest::digits;
-use super::route_kind::{Route, kind_name};
+use super::route_kind::Route;
 use crate::api::{self, HttpBackendRef, SessionPersistence};
 use crate::fault::{Fault, sentence};
 use crate::object::ObjectKey;
@@ -84,6 +84,6 @@ fn derived_name(route: &Route<'_>, index: usize) -> String {
         Some(name) => format!("name/{name}"),
         None => index.to_string(),
     };
-    let identity = format!("{}/{}/{rule}", kind_name(route.kind), route.key);
+    let identity = format!("{}/{}/{rule}", route.kind.name(), route.key);
     format!("session-{}", digits(identity))
 }

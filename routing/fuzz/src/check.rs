@@ -26,7 +26,10 @@ pub fn check(table: &RouteTable, entry: &[u8], request: &Request<'_>, random: u6
             for edit in edits.request_headers.iter() {
                 let (HeaderEdit::Set { name, .. }
                 | HeaderEdit::Add { name, .. }
-                | HeaderEdit::Remove { name }) = edit;
+                | HeaderEdit::Remove { name }) = edit
+                else {
+                    panic!("a change of a request: {edit:?}")
+                };
                 assert!(!name.starts_with(wire::PREFIX) && !name.starts_with(':'), "an edit of {name}");
             }
         }

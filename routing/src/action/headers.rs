@@ -6,9 +6,8 @@ use std::sync::Arc;
 use serde::Serialize;
 
 use crate::config::{Header, HeaderModifier};
-use crate::matching::header::is_token;
+use crate::header_name;
 use crate::problem::Problems;
-use crate::wire;
 
 /// One change of a header map. Names are in lower case.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -32,6 +31,11 @@ pub enum HeaderEdit {
     Remove {
         /// Name.
         name: Box<str>,
+    },
+    /// Every header goes away whose name begins so. Of answers alone.
+    RemovePrefix {
+        /// Beginning of the name.
+        prefix: Box<str>,
     },
 }
 
@@ -72,29 +76,13 @@ impl<'t> HeaderEdits<'t> {
     }
 }
 
-/// Headers by which a message is delimited or a connection governed (RFC 9110, 7.6.1 and 8.6), and the host, which is
-/// URLRewrite's: Envoy refuses to change some of them itself, and would break messages with the others.
-const UNTOUCHABLE: [&str; 8] = [
-    "connection",
-    "content-length",
-    "host",
-    "keep-alive",
-    "proxy-connection",
-    "te",
-    "transfer-encoding",
-    "upgrade",
-];
-
-/// Names that are between a proxy and its operator: the filter's own, and those by which Envoy's router takes orders.
-const RESERVED: [&str; 2] = [wire::PREFIX, "x-envoy-"];
-
 /// Compiles a modifier. A name may have one action alone, without case (Gateway API `HTTPHeaderFilter`, whose lists
 /// are maps by name).
 pub(crate) fn compile(modifier: &HeaderModifier, problems: &mut Problems) -> Arc<[HeaderEdit]> {
     let mut seen = BTreeSet::new();
     let mut edits = Vec::new();
     let mut name = |path: String, text: &str, problems: &mut Problems| {
-        let name = parse_name(text).and_then(|name| {
+        let name = header_name::to_change(text).and_then(|name| {
             if seen.insert(name.clone()) { Ok(name) } else { Err(format!("\"{text}\" is changed twice")) }
         });
         name.map_err(|message| problems.add(path, message)).ok()
@@ -117,27 +105,6 @@ pub(crate) fn compile(modifier: &HeaderModifier, problems: &mut Problems) -> Arc
         }
     }
     edits.into()
-}
-
-/// The name of a header that routes may change, in lower case.
-///
-/// # Errors
-/// Why it is none.
-pub(crate) fn parse_name(name: &str) -> Result<Box<str>, String> {
-    if name.is_empty() || !name.bytes().all(is_token) {
-        return Err(format!("\"{name}\" is not a header name"));
-    }
-    let lower = name.to_ascii_lowercase();
-    if let Some(prefix) = RESERVED.iter().find(|prefix| lower.starts_with(**prefix)) {
-        return Err(format!("\"{name}\" cannot be changed: names in {prefix} are reserved"));
-    }
-    if lower == "host" {
-        return Err(format!("\"{name}\" cannot be changed by a header modifier; URLRewrite has a hostname"));
-    }
-    if UNTOUCHABLE.contains(&lower.as_str()) {
-        return Err(format!("\"{name}\" cannot be changed: it is between two ends of one connection"));
-    }
-    Ok(lower.into_boxed_str())
 }
 
 /// Spaces around a value are no part of it (RFC 9110, 5.5); HTTP/2 refuses messages that have them.

@@ -3,6 +3,7 @@
 
 pub(crate) mod cors;
 pub(crate) mod headers;
+mod origin;
 pub(crate) mod redirect;
 pub(crate) mod rewrite;
 

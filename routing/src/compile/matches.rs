@@ -2,8 +2,9 @@
 
 use super::Compiler;
 use crate::config::{self, RouteKind, ValueMatch, ValueMatchType};
+use crate::header_name;
 use crate::matching::grpc::GrpcMatch;
-use crate::matching::header::{self, HeaderMatch};
+use crate::matching::header::HeaderMatch;
 use crate::matching::method::Method;
 use crate::matching::path::PathMatch;
 use crate::matching::query::QueryMatch;
@@ -54,7 +55,7 @@ impl Compiler<'_> {
             },
             None => Some(None),
         };
-        let headers = self.values("headers", &route_match.headers, header::parse_name);
+        let headers = self.values("headers", &route_match.headers, header_name::to_match);
         let headers = headers.into_iter().map(|(name, value)| HeaderMatch { name, value }).collect();
         let query_params = self.values("queryParams", &route_match.query_params, parameter_name);
         let query_params = query_params.into_iter().map(|(name, value)| QueryMatch { name, value }).collect();

@@ -4,7 +4,6 @@ use std::borrow::Cow;
 
 use super::value::Value;
 use crate::request::Request;
-use crate::wire;
 
 /// The header that is the authority, which is where Envoy keeps it.
 pub(crate) const HOST: &str = "host";
@@ -21,29 +20,6 @@ impl HeaderMatch {
     pub(crate) fn matches(&self, request: &Request<'_>) -> bool {
         value_of(&self.name, request).is_some_and(|value| self.value.matches(&value))
     }
-}
-
-/// The name in the form in which it is compared.
-///
-/// # Errors
-/// Why it is no name of a header that a route can match.
-pub(crate) fn parse_name(name: &str) -> Result<Box<str>, String> {
-    if name.is_empty() || !name.bytes().all(is_token) {
-        return Err(format!("\"{name}\" is not a header name"));
-    }
-    let lower = name.to_ascii_lowercase();
-    if lower.starts_with(wire::PREFIX) {
-        let prefix = wire::PREFIX;
-        return Err(format!(
-            "\"{name}\" cannot be matched: names in {prefix} are removed from every request"
-        ));
-    }
-    Ok(lower.into_boxed_str())
-}
-
-/// RFC 9110, 5.6.2.
-pub(crate) fn is_token(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
 }
 
 /// The value of a header, if the request has it.
@@ -90,18 +66,5 @@ mod tests {
     #[test]
     fn host_is_the_authority() {
         assert_eq!(value("host", &[]).unwrap().as_ref(), b"a.example.com:80");
-    }
-
-    #[test]
-    fn names_are_tokens_in_lower_case() {
-        assert_eq!(parse_name("X-Env_1").unwrap().as_ref(), "x-env_1");
-        for bad in ["", "a b", ":path", "é", "a:", "a\n", "(a)"] {
-            assert_eq!(parse_name(bad).unwrap_err(), format!("\"{bad}\" is not a header name"));
-        }
-    }
-
-    #[test]
-    fn our_own_headers_cannot_be_matched() {
-        assert!(parse_name("X-GW-Listener").unwrap_err().contains("removed from every request"));
     }
 }

@@ -67,6 +67,7 @@ fn change(edits: &HeaderEdits<'_>, headers: &mut Headers) {
             HeaderEdit::Set { name, value } => headers.set(name, value.as_bytes()),
             HeaderEdit::Add { name, value } => headers.add(name, value.as_bytes()),
             HeaderEdit::Remove { name } => headers.remove(name),
+            HeaderEdit::RemovePrefix { prefix } => headers.0.retain(|name, _| !name.starts_with(&**prefix)),
         }
     }
 }

@@ -126,6 +126,7 @@ fn apply(headers: &mut Headers, edits: &[HeaderEdit]) {
             HeaderEdit::Remove { name } => {
                 headers.remove(name.as_ref());
             }
+            HeaderEdit::RemovePrefix { prefix } => headers.retain(|name, _| !name.starts_with(&**prefix)),
         }
     }
 }

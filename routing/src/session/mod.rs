@@ -1,41 +1,25 @@
-//! Session persistence: the token that a client keeps, what it is worth when it comes back, and what an answer says
-//! (Gateway API `SessionPersistence`, GEP-1619; decision record 0012).
+//! Session persistence: what the token that a client keeps is worth when it comes back, and what an answer says (Gateway API `SessionPersistence`, GEP-1619; decision record 0012).
 //!
 //! The engine chooses the backend from the token, before the weights. Which endpoint of it gets the request, Envoy
 //! decides (`stateful_session`); the token tells it the endpoint of last time, and its answer names that of this time.
 
+mod token;
+
 use std::sync::Arc;
 
 use base64::Engine;
-use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
-use hmac::digest::KeyInit;
-use hmac::{Hmac, Mac};
-use sha2::{Digest, Sha256};
+use base64::engine::general_purpose::STANDARD;
 
-use crate::action::headers::{HeaderEdit, parse_name};
+use crate::action::headers::HeaderEdit;
 use crate::config::{self, CookieLifetimeType, RouteFilter, SessionType};
-use crate::matching::header::is_token;
+use crate::header_name::{self, is_token};
 use crate::problem::Problems;
 use crate::request::Request;
+pub(crate) use token::Key;
+use token::{Seal, Tag, is_endpoint, tag};
 
-/// The first byte of a token says what it has.
-const UNDATED: u8 = 1;
-const DATED: u8 = 2;
-/// Bytes of HMAC-SHA-256 that a token carries.
-const SEAL: usize = 16;
-/// Longest token that is looked at. One of ours has about 50 characters.
-const MAX_TOKEN: usize = 160;
-/// The longest address of IPv6 in brackets, with a port.
-const MAX_ENDPOINT: usize = 53;
 /// So many values are tried where a request repeats the cookie or header.
 const MAX_TRIES: usize = 8;
-
-/// Stands for a cluster within a rule: the beginning of the SHA-256 of its name.
-type Tag = [u8; 6];
-
-/// What sessions are sealed with.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Key([u8; 32]);
 
 /// The sessions of one rule.
 #[derive(Debug)]
@@ -47,7 +31,7 @@ pub(crate) struct Persistence {
     timeout: Option<u64>,
     permanent: bool,
     /// Keyed for this rule: what another has sealed does not open.
-    seal: Hmac<Sha256>,
+    seal: Seal,
     /// The clusters that the rule sends requests to, and their places among its backends.
     clusters: Box<[(Tag, usize)]>,
 }
@@ -61,6 +45,17 @@ pub struct Session {
     endpoint: Option<Box<str>>,
     /// Whether the client came by HTTPS.
     secure: bool,
+}
+
+/// What became of a request that was forwarded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// A backend has answered.
+    Answered,
+    /// A backend was reached, and it is not its answer that the client gets.
+    Failed,
+    /// No backend was reached.
+    Unreachable,
 }
 
 /// What a request has of a session.
@@ -94,33 +89,6 @@ impl std::fmt::Display for Refusal {
             Self::NoSuchBackend => "its backend is none of the rule's, or cannot be used",
         })
     }
-}
-
-impl Key {
-    /// The key of a config. Without one it is known to everybody.
-    pub(crate) fn new(text: Option<&str>) -> Self {
-        Self(Sha256::digest(text.unwrap_or_default()).into())
-    }
-
-    /// A key of its own for whoever has this `identity`.
-    fn derive(&self, identity: &str) -> Hmac<Sha256> {
-        let own = keyed(&self.0).chain_update(identity).finalize().into_bytes();
-        keyed(&own)
-    }
-}
-
-/// HMAC pads a short key with zeros (RFC 2104, 2).
-fn keyed(key: &[u8]) -> Hmac<Sha256> {
-    let mut block = hmac::digest::Key::<Hmac<Sha256>>::default();
-    for (to, from) in block.iter_mut().zip(key) {
-        *to = *from;
-    }
-    <Hmac<Sha256> as KeyInit>::new(&block)
-}
-
-fn tag(cluster: &str) -> Tag {
-    let digest: [u8; 32] = Sha256::digest(cluster).into();
-    digest.first_chunk().copied().unwrap_or_default()
 }
 
 impl Persistence {
@@ -183,66 +151,20 @@ impl Persistence {
     }
 
     fn open(&self, token: &[u8], clock: &dyn Fn() -> u64) -> Result<(usize, Box<str>), Refusal> {
-        let bytes = match token.len() {
-            0..=MAX_TOKEN => URL_SAFE_NO_PAD.decode(token).map_err(|_| Refusal::NotSealed)?,
-            _ => return Err(Refusal::NotSealed),
-        };
-        let (sealed, seal) = bytes.split_last_chunk::<SEAL>().ok_or(Refusal::NotSealed)?;
-        // In constant time: how much of a guess was right is nobody's business.
-        let verified = self.seal.clone().chain_update(sealed).verify_truncated_left(seal);
-        verified.map_err(|_| Refusal::NotSealed)?;
-        let (created, rest) = match sealed.split_first() {
-            Some((&UNDATED, rest)) => (None, rest),
-            Some((&DATED, rest)) => {
-                let (created, rest) = rest.split_first_chunk().ok_or(Refusal::NotSealed)?;
-                (Some(u32::from_be_bytes(*created)), rest)
-            }
-            _ => return Err(Refusal::NotSealed),
-        };
-        let (cluster, endpoint) = rest.split_first_chunk::<6>().ok_or(Refusal::NotSealed)?;
-        let endpoint = std::str::from_utf8(endpoint).ok().filter(|text| is_endpoint(text));
-        let endpoint = endpoint.ok_or(Refusal::NotSealed)?;
+        let token = self.seal.open(token).ok_or(Refusal::NotSealed)?;
         if let Some(timeout) = self.timeout {
-            let age = clock().saturating_sub(created.ok_or(Refusal::Undated)?.into());
+            let age = clock().saturating_sub(token.created.ok_or(Refusal::Undated)?.into());
             if age >= timeout {
                 return Err(Refusal::Over);
             }
         }
-        let share = self.clusters.iter().find(|(tag, _)| tag == cluster).ok_or(Refusal::NoSuchBackend)?;
-        Ok((share.1, endpoint.into()))
-    }
-
-    fn token(&self, cluster: Tag, endpoint: &str, clock: &dyn Fn() -> u64) -> String {
-        let mut bytes = Vec::with_capacity(MAX_TOKEN);
-        match self.timeout {
-            None => bytes.push(UNDATED),
-            Some(_) => {
-                bytes.push(DATED);
-                // Enough until 2106; then sessions last longer than they should.
-                bytes.extend(u32::try_from(clock()).unwrap_or(u32::MAX).to_be_bytes());
-            }
-        }
-        bytes.extend(cluster);
-        bytes.extend(endpoint.bytes());
-        let seal = self.seal.clone().chain_update(&bytes).finalize().into_bytes();
-        bytes.extend(seal.iter().take(SEAL));
-        URL_SAFE_NO_PAD.encode(bytes)
+        let share = self.clusters.iter().find(|(tag, _)| *tag == token.cluster);
+        Ok((share.ok_or(Refusal::NoSuchBackend)?.1, token.endpoint))
     }
 
     pub(crate) fn kind(&self) -> SessionType {
         self.kind
     }
-}
-
-/// Envoy's name of an endpoint: `10.0.0.1:8080`, `[::1]:8080`. What looks like one and is none, Envoy does not find.
-fn is_endpoint(text: &str) -> bool {
-    let Some((host, port)) = text.rsplit_once(':') else { return false };
-    let inner = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
-    let host = match inner {
-        Some(inner) => inner.bytes().all(|byte| byte.is_ascii_hexdigit() || byte == b':' || byte == b'.'),
-        None => host.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.'),
-    };
-    host && text.len() <= MAX_ENDPOINT && !port.is_empty() && port.bytes().all(|byte| byte.is_ascii_digit())
 }
 
 impl Session {
@@ -265,33 +187,50 @@ impl Session {
         self.endpoint().map(|endpoint| STANDARD.encode(endpoint))
     }
 
-    /// What the client is told, given the value that Envoy has left in [`crate::wire::ENDPOINT`] of the answer: nothing
-    /// where it has the right token.
+    /// What the client is told, given what became of its request and the value that Envoy has left in
+    /// [`crate::wire::ENDPOINT`] of the answer: nothing where it has the right token.
+    ///
+    /// A session with an endpoint that cannot be reached is over, so that the client meets another one. Who has not
+    /// answered gets no session.
     ///
     /// A token for another endpoint is a new session, and its time begins anew. `clock` gives seconds since the epoch;
     /// it is asked only where the sessions of the rule end by time.
-    pub fn answer(&self, endpoint: Option<&[u8]>, clock: &dyn Fn() -> u64) -> Option<HeaderEdit> {
+    pub fn answer(
+        &self,
+        outcome: Outcome,
+        endpoint: Option<&[u8]>,
+        clock: &dyn Fn() -> u64,
+    ) -> Option<HeaderEdit> {
+        match outcome {
+            Outcome::Answered => {}
+            Outcome::Unreachable if self.endpoint.is_some() => return Some(self.tell("", Some(0))),
+            Outcome::Unreachable | Outcome::Failed => return None,
+        }
         let endpoint = String::from_utf8(STANDARD.decode(endpoint?).ok()?).ok()?;
         if !is_endpoint(&endpoint) || self.endpoint.as_deref() == Some(endpoint.as_str()) {
             return None;
         }
-        let token = self.of.token(self.cluster, &endpoint, clock);
+        let created = self.of.timeout.map(|_| clock());
+        let token = self.of.seal.close(created, self.cluster, &endpoint);
+        Some(self.tell(&token, self.of.timeout.filter(|_| self.of.permanent)))
+    }
+
+    /// Gives the client a token, an empty one for none.
+    fn tell(&self, token: &str, max_age: Option<u64>) -> HeaderEdit {
         let name = self.of.name.clone();
-        Some(match self.of.kind {
+        match self.of.kind {
             SessionType::Header => HeaderEdit::Set { name, value: token.into() },
-            SessionType::Cookie => {
-                HeaderEdit::Add { name: "set-cookie".into(), value: self.cookie(&name, &token).into() }
-            }
-        })
+            SessionType::Cookie => HeaderEdit::Add {
+                name: "set-cookie".into(),
+                value: self.cookie(&name, token, max_age).into(),
+            },
+        }
     }
 
     /// "`Permanent` … `Expires` or `Max-Age`", `Session` neither; "security-by-default …: enabling `Secure` and
     /// `HttpOnly`, and setting `SameSite` to `Strict`" (GEP-1619, "Cookie Attributes").
-    fn cookie(&self, name: &str, token: &str) -> String {
-        let max_age = match self.of.timeout {
-            Some(timeout) if self.of.permanent => format!("; Max-Age={timeout}"),
-            _ => String::new(),
-        };
+    fn cookie(&self, name: &str, token: &str, max_age: Option<u64>) -> String {
+        let max_age = max_age.map(|seconds| format!("; Max-Age={seconds}")).unwrap_or_default();
         let secure = if self.secure { "; Secure" } else { "" };
         format!("{name}={token}; Path=/{max_age}{secure}; HttpOnly; SameSite=Strict")
     }
@@ -306,13 +245,7 @@ pub(crate) fn check(persistence: &config::SessionPersistence, problems: &mut Pro
             Err(format!("{name:?} is not the name of a cookie"))
         }
         SessionType::Cookie => Ok(()),
-        SessionType::Header => match parse_name(name) {
-            Ok(lower) if OTHERS.contains(&&*lower) => {
-                Err(format!("\"{name}\" cannot carry a session: it has a meaning of its own"))
-            }
-            Ok(_) => Ok(()),
-            Err(message) => Err(message),
-        },
+        SessionType::Header => header_name::of_session(name).map(|_| ()),
     };
     if let Err(message) = sound {
         problems.add("sessionName", message);
@@ -333,22 +266,6 @@ pub(crate) fn check(persistence: &config::SessionPersistence, problems: &mut Pro
         }
     }
 }
-
-/// Headers that requests or answers have for other reasons.
-const OTHERS: [&str; 12] = [
-    "accept",
-    "authorization",
-    "cache-control",
-    "content-encoding",
-    "content-type",
-    "cookie",
-    "date",
-    "location",
-    "origin",
-    "server",
-    "set-cookie",
-    "vary",
-];
 
 #[cfg(test)]
 mod tests {
@@ -385,7 +302,7 @@ mod tests {
         now: u64,
     ) -> Option<HeaderEdit> {
         let session = Session::new(of, held, cluster, false);
-        session.answer(Some(STANDARD.encode(endpoint).as_bytes()), &|| now)
+        session.answer(Outcome::Answered, Some(STANDARD.encode(endpoint).as_bytes()), &|| now)
     }
 
     fn token(of: &Arc<Persistence>, cluster: &str, endpoint: &str, now: u64) -> String {
@@ -491,7 +408,7 @@ mod tests {
         let cookie = |json: &str, secure| {
             let of = persistence(json, KEY, "rule");
             let session = Session::new(&of, &Presented::Nothing, "a", secure);
-            match session.answer(Some(STANDARD.encode("10.0.0.1:80").as_bytes()), &|| 0) {
+            match session.answer(Outcome::Answered, Some(STANDARD.encode("10.0.0.1:80").as_bytes()), &|| 0) {
                 Some(HeaderEdit::Add { name, value }) if &*name == "set-cookie" => {
                     value.split_once(';').unwrap().1.to_owned()
                 }
@@ -510,13 +427,37 @@ mod tests {
         let of = persistence(COOKIE, KEY, "rule");
         let session = Session::new(&of, &Presented::Nothing, "a", false);
         assert_eq!(session.endpoint(), None);
-        assert_eq!(session.answer(None, &|| 0), None);
+        assert_eq!(session.answer(Outcome::Answered, None, &|| 0), None);
         for said in ["", "?", "10.0.0.1:80", &STANDARD.encode("a pipe"), &STANDARD.encode("10.0.0.1")] {
-            assert_eq!(session.answer(Some(said.as_bytes()), &|| 0), None, "{said}");
+            assert_eq!(session.answer(Outcome::Answered, Some(said.as_bytes()), &|| 0), None, "{said}");
         }
         let session = Session::new(&of, &held(1, "10.0.0.1:80"), "a", false);
         assert_eq!(session.endpoint(), Some("10.0.0.1:80"));
         assert_eq!(session.endpoint_header(), Some(STANDARD.encode("10.0.0.1:80")));
+    }
+
+    #[test]
+    fn a_session_with_nobody_is_over() {
+        let gone = STANDARD.encode("10.0.0.1:80");
+        let told = |json: &str, presented: &Presented, outcome| {
+            let session = Session::new(&persistence(json, KEY, "rule"), presented, "a", false);
+            session.answer(outcome, Some(gone.as_bytes()), &|| 0)
+        };
+        let held = held(1, "10.0.0.1:80");
+        let value = "s=; Path=/; Max-Age=0; HttpOnly; SameSite=Strict".into();
+        assert_eq!(
+            told(COOKIE, &held, Outcome::Unreachable),
+            Some(HeaderEdit::Add { name: "set-cookie".into(), value })
+        );
+        assert_eq!(
+            told(r#"{"sessionName": "x-s", "type": "Header"}"#, &held, Outcome::Unreachable),
+            Some(HeaderEdit::Set { name: "x-s".into(), value: "".into() })
+        );
+        // It may be back in a moment, and has not given the client anything to begin a session with.
+        assert_eq!(told(COOKIE, &held, Outcome::Failed), None);
+        for outcome in [Outcome::Failed, Outcome::Unreachable] {
+            assert_eq!(told(COOKIE, &Presented::Nothing, outcome), None);
+        }
     }
 
     #[test]
@@ -528,7 +469,7 @@ mod tests {
             (r#"{"sessionName": "a b", "type": "Header"}"#, "sessionName: \"a b\" is not a header name"),
             (
                 r#"{"sessionName": "X-GW-a", "type": "Header"}"#,
-                "sessionName: \"X-GW-a\" cannot be changed: names in x-gw- are reserved",
+                "sessionName: \"X-GW-a\" cannot carry a session: names in x-gw- are reserved",
             ),
             (
                 r#"{"sessionName": "Set-Cookie", "type": "Header"}"#,
