@@ -16,6 +16,11 @@ demo: build
     cargo build --release --locked -p gatewasm-echo
     manifests/examples/guide/demo.sh
 
+# Images of gatewasm and of stock Envoy as OCI archives in target/images; `all`: also those of the test cluster's pods
+[group('build')]
+images SET="own": (tools "images") build
+    manifests/images/build.sh {{ SET }}
+
 # Everything that must pass before a commit: lint, unit, property, golden, request table, real Envoy
 [group('test')]
 test: (tools "test") lint
@@ -23,6 +28,7 @@ test: (tools "test") lint
     cargo test --locked --workspace --quiet
     # Once more, with its seed: engine and reference implementation on 300,000 requests.
     cargo test --locked --workspace --quiet --test differential -- --nocapture
+    cd manifests/images/pack && go test ./...
     just test-wasm
 
 # The request table on the engine in wasm32, under Node
@@ -70,6 +76,18 @@ fuzz-envoy REQUESTS="200000" SEED="": (tools "build")
     GATEWASM_FUZZ_REQUESTS={{ REQUESTS }} GATEWASM_FUZZ_SEED={{ SEED }} \
         cargo test --locked -p gatewasm-tests --test byte_fuzz -- --nocapture
 
+# A Kubernetes on this machine alone: `up`, `down`, `status`, `smoke`, `kubectl …`, `run CMD…`; as root
+[group('cluster')]
+[positional-arguments]
+cluster *ARGUMENTS:
+    @tests/cluster/cluster.sh "$@"
+
+# The official conformance suite on that cluster, or on yours with `--kubeconfig FILE`; further flags are the suite's
+[group('cluster')]
+[positional-arguments]
+conformance *ARGUMENTS:
+    @tests/conformance/run.sh "$@"
+
 # Figures: nanoseconds per decision, CPU per request in Envoy, size of the filter
 [group('test')]
 bench: (tools "bench") build
@@ -80,6 +98,7 @@ bench: (tools "bench") build
 lint: (tools "build")
     cargo fmt --all --check
     cargo fmt --manifest-path routing/fuzz/Cargo.toml --check
+    test -z "$(gofmt -l manifests tests | tee /dev/stderr)"
     cargo clippy --locked --workspace --all-targets --quiet -- -D warnings
     cargo clippy --locked -p gatewasm-routing -p gatewasm-filter --target wasm32-unknown-unknown --quiet -- -D warnings
     RUSTDOCFLAGS="-D warnings" cargo doc --locked --workspace --no-deps --quiet
