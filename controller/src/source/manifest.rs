@@ -1,5 +1,6 @@
-//! One document into one typed object, held to what a Kubernetes API server with strict validation would take:
-//! unknown fields, wrong types and missing required fields are refused, and named with their path and value.
+//! One document into one typed object. A manifest is held to what a Kubernetes API server with strict validation would
+//! take: unknown fields, wrong types and missing required fields are refused, and named with their path and value. From
+//! an object that an API server holds, only what is known here is taken: its CRDs may be newer.
 
 use std::sync::Arc;
 
@@ -18,7 +19,7 @@ use crate::snapshot::Snapshot;
 
 /// An object of a kind that gatewasm reads.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) enum Manifest {
+pub(crate) enum Manifest {
     GatewayClass(Arc<GatewayClass>),
     Gateway(Arc<Gateway>),
     HttpRoute(Arc<HttpRoute>),
@@ -49,7 +50,7 @@ impl Manifest {
 }
 
 /// What a document turned out to be.
-pub(super) enum Read {
+pub(crate) enum Read {
     /// An object of a kind that is read: its identity, and itself unless it is refused.
     Object(ObjectRef, Result<Manifest, Vec<Fault>>),
     /// An object of another kind: `apiVersion`, `kind`, and its identity if it has a name.
@@ -74,8 +75,24 @@ pub(super) fn flatten(value: Value) -> Vec<Value> {
     }
 }
 
-/// Reads one document.
+/// What becomes of fields that a type does not have.
+#[derive(Clone, Copy)]
+enum Unknown {
+    Refused,
+    Ignored,
+}
+
+/// Reads one document of a manifest.
 pub(super) fn read(value: Value) -> Read {
+    read_with(value, Unknown::Refused)
+}
+
+/// Reads one object that an API server holds.
+pub(crate) fn read_served(value: Value) -> Read {
+    read_with(value, Unknown::Ignored)
+}
+
+fn read_with(value: Value, unknown: Unknown) -> Read {
     let text = |path: &str| value.pointer(path).and_then(Value::as_str);
     let (Some(api_version), Some(kind)) = (text("/apiVersion"), text("/kind")) else {
         return Read::Nothing("This is no Kubernetes object: it has no apiVersion and kind.".to_owned());
@@ -97,15 +114,17 @@ pub(super) fn read(value: Value) -> Read {
         return Read::Other(api_version.to_owned(), kind.to_owned(), Some(object));
     }
     let read = match kind {
-        "GatewayClass" => gateway_api(value, validate::gateway_class).map(Manifest::GatewayClass),
-        "Gateway" => gateway_api(value, validate::gateway).map(Manifest::Gateway),
-        "HTTPRoute" => gateway_api(value, validate::http_route).map(Manifest::HttpRoute),
-        "GRPCRoute" => gateway_api(value, validate::grpc_route).map(Manifest::GrpcRoute),
-        "ReferenceGrant" => gateway_api(value, validate::reference_grant).map(Manifest::ReferenceGrant),
-        "Service" => core(value).map(Manifest::Service),
-        "EndpointSlice" => core(value).map(Manifest::EndpointSlice),
-        "Namespace" => core(value).map(Manifest::Namespace),
-        _ => secret(value).map(Manifest::Secret),
+        "GatewayClass" => gateway_api(value, unknown, validate::gateway_class).map(Manifest::GatewayClass),
+        "Gateway" => gateway_api(value, unknown, validate::gateway).map(Manifest::Gateway),
+        "HTTPRoute" => gateway_api(value, unknown, validate::http_route).map(Manifest::HttpRoute),
+        "GRPCRoute" => gateway_api(value, unknown, validate::grpc_route).map(Manifest::GrpcRoute),
+        "ReferenceGrant" => {
+            gateway_api(value, unknown, validate::reference_grant).map(Manifest::ReferenceGrant)
+        }
+        "Service" => core(value, unknown).map(Manifest::Service),
+        "EndpointSlice" => core(value, unknown).map(Manifest::EndpointSlice),
+        "Namespace" => core(value, unknown).map(Manifest::Namespace),
+        _ => secret(value, unknown).map(Manifest::Secret),
     };
     let read = check_names(&object).and(read);
     Read::Object(object, read)
@@ -142,23 +161,24 @@ fn check_names(object: &ObjectRef) -> Result<(), Vec<Fault>> {
 
 fn gateway_api<T: DeserializeOwned>(
     mut value: Value,
+    unknown: Unknown,
     validate: fn(&T) -> Vec<Fault>,
 ) -> Result<Arc<T>, Vec<Fault>> {
     if let Value::Object(members) = &mut value {
         members.retain(|name, _| !matches!(name.as_str(), "apiVersion" | "kind" | "status"));
     }
-    let object: T = strict(&value)?;
+    let object: T = typed(&value, unknown)?;
     let faults = validate(&object);
     if faults.is_empty() { Ok(Arc::new(object)) } else { Err(faults) }
 }
 
-fn core<T: DeserializeOwned>(value: Value) -> Result<Arc<T>, Vec<Fault>> {
-    strict(&value).map(Arc::new)
+fn core<T: DeserializeOwned>(value: Value, unknown: Unknown) -> Result<Arc<T>, Vec<Fault>> {
+    typed(&value, unknown).map(Arc::new)
 }
 
 /// A Secret: `stringData` goes into `data`, as the API server does. No message holds a value.
-fn secret(value: Value) -> Result<Arc<Secret>, Vec<Fault>> {
-    let mut secret: Secret = strict(&value).map_err(|faults| {
+fn secret(value: Value, unknown: Unknown) -> Result<Arc<Secret>, Vec<Fault>> {
+    let mut secret: Secret = typed(&value, unknown).map_err(|faults| {
         faults
             .into_iter()
             .map(|fault| Fault {
@@ -171,6 +191,13 @@ fn secret(value: Value) -> Result<Arc<Secret>, Vec<Fault>> {
         secret.data.get_or_insert_default().insert(name, ByteString(text.into_bytes()));
     }
     Ok(Arc::new(secret))
+}
+
+fn typed<T: DeserializeOwned>(value: &Value, unknown: Unknown) -> Result<T, Vec<Fault>> {
+    match unknown {
+        Unknown::Refused => strict(value),
+        Unknown::Ignored => serde_path_to_error::deserialize(value).map_err(|error| vec![refusal(&error)]),
+    }
 }
 
 /// Deserializes, and refuses fields that the type does not have.
@@ -240,9 +267,8 @@ fn shown(value: &Value) -> String {
 
 impl Manifest {
     /// Puts the object into a snapshot.
-    pub(super) fn insert(self, object: &ObjectRef, snapshot: &mut Snapshot) {
-        let name = object.name.clone();
-        let key = ObjectKey::new(object.namespace.clone().unwrap_or_default(), name.clone());
+    pub(crate) fn insert(self, object: &ObjectRef, snapshot: &mut Snapshot) {
+        let (name, key) = (object.name.clone(), key(object));
         match self {
             Self::GatewayClass(class) => drop(snapshot.gateway_classes.insert(name, class)),
             Self::Gateway(gateway) => drop(snapshot.gateways.insert(key, gateway)),
@@ -255,4 +281,41 @@ impl Manifest {
             Self::Secret(secret) => drop(snapshot.secrets.insert(key, secret)),
         }
     }
+
+    /// Whether a snapshot has this very object.
+    pub(crate) fn is_in(&self, object: &ObjectRef, snapshot: &Snapshot) -> bool {
+        let (name, key) = (&object.name, key(object));
+        match self {
+            Self::GatewayClass(class) => snapshot.gateway_classes.get(name) == Some(class),
+            Self::Gateway(gateway) => snapshot.gateways.get(&key) == Some(gateway),
+            Self::HttpRoute(route) => snapshot.http_routes.get(&key) == Some(route),
+            Self::GrpcRoute(route) => snapshot.grpc_routes.get(&key) == Some(route),
+            Self::ReferenceGrant(grant) => snapshot.reference_grants.get(&key) == Some(grant),
+            Self::Service(service) => snapshot.services.get(&key) == Some(service),
+            Self::EndpointSlice(slice) => snapshot.endpoint_slices.get(&key) == Some(slice),
+            Self::Namespace(namespace) => snapshot.namespaces.get(name) == Some(namespace),
+            Self::Secret(secret) => snapshot.secrets.get(&key) == Some(secret),
+        }
+    }
+}
+
+/// Takes an object of a kind that is read out of a snapshot. Whether it was there.
+pub(crate) fn remove(object: &ObjectRef, snapshot: &mut Snapshot) -> bool {
+    let (name, key) = (&object.name, key(object));
+    match object.kind.as_str() {
+        "GatewayClass" => snapshot.gateway_classes.remove(name).is_some(),
+        "Gateway" => snapshot.gateways.remove(&key).is_some(),
+        "HTTPRoute" => snapshot.http_routes.remove(&key).is_some(),
+        "GRPCRoute" => snapshot.grpc_routes.remove(&key).is_some(),
+        "ReferenceGrant" => snapshot.reference_grants.remove(&key).is_some(),
+        "Service" => snapshot.services.remove(&key).is_some(),
+        "EndpointSlice" => snapshot.endpoint_slices.remove(&key).is_some(),
+        "Namespace" => snapshot.namespaces.remove(name).is_some(),
+        "Secret" => snapshot.secrets.remove(&key).is_some(),
+        _ => false,
+    }
+}
+
+fn key(object: &ObjectRef) -> ObjectKey {
+    ObjectKey::new(object.namespace.clone().unwrap_or_default(), object.name.clone())
 }

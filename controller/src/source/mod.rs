@@ -5,7 +5,7 @@
 
 mod documents;
 mod files;
-mod manifest;
+pub(crate) mod manifest;
 mod validate;
 
 use std::collections::BTreeMap;

@@ -6,10 +6,12 @@
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
 use super::{Condition, ConditionStatus, Fault, SupportedFeature};
+use crate::GATEWAY_API_VERSION;
 
 /// The data plane serves it.
 pub(crate) const PROGRAMMED: &str = "Programmed";
 const ACCEPTED: &str = "Accepted";
+const SUPPORTED_VERSION: &str = "SupportedVersion";
 const RESOLVED_REFS: &str = "ResolvedRefs";
 const CONFLICTED: &str = "Conflicted";
 const OVERLAPPING_TLS: &str = "OverlappingTLSConfig";
@@ -87,6 +89,20 @@ impl Conditions {
             None => self.positive(ACCEPTED, "Accepted", "GatewayClass is handled by gatewasm.".to_owned()),
             Some(first) => self.negative(ACCEPTED, first.reason, lines(faults)),
         }
+    }
+
+    /// `SupportedVersion` of a GatewayClass, by the bundle versions among the installed CRDs that are not known.
+    pub(crate) fn class_version(self, unknown: &[String]) -> Condition {
+        if unknown.is_empty() {
+            let message = "The Gateway API's CRDs are of a version that gatewasm knows.".to_owned();
+            return self.positive(SUPPORTED_VERSION, "SupportedVersion", message);
+        }
+        let message = format!(
+            "gatewasm follows the Gateway API {GATEWAY_API_VERSION}, and the bundle version of installed CRDs is {}; \
+             what it does not know is ignored. Install the CRDs of {GATEWAY_API_VERSION}, or another gatewasm.",
+            unknown.join(", ")
+        );
+        self.negative(SUPPORTED_VERSION, "UnsupportedVersion", message)
     }
 
     /// `Accepted` of a Gateway: by its own faults, then by how many of its listeners are accepted.

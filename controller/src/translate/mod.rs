@@ -15,7 +15,7 @@ mod grpc_match;
 mod hostname;
 mod listener;
 mod policy;
-mod reference_grant;
+pub(crate) mod reference_grant;
 mod route;
 mod route_filter;
 mod route_kind;

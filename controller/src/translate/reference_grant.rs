@@ -7,17 +7,17 @@ use crate::object::ObjectKey;
 use crate::snapshot::Snapshot;
 
 /// Every grant, by the namespace it opens.
-pub(super) struct Grants<'a>(BTreeMap<&'a str, Vec<&'a ReferenceGrant>>);
+pub(crate) struct Grants<'a>(BTreeMap<&'a str, Vec<&'a ReferenceGrant>>);
 
 /// Who refers: a kind of the Gateway API in a namespace.
 #[derive(Clone, Copy)]
-pub(super) struct From<'a> {
-    pub(super) kind: &'a str,
-    pub(super) namespace: &'a str,
+pub(crate) struct From<'a> {
+    pub(crate) kind: &'a str,
+    pub(crate) namespace: &'a str,
 }
 
 impl<'a> Grants<'a> {
-    pub(super) fn new(snapshot: &'a Snapshot) -> Self {
+    pub(crate) fn new(snapshot: &'a Snapshot) -> Self {
         let mut grants: BTreeMap<&str, Vec<&ReferenceGrant>> = BTreeMap::new();
         for (key, grant) in &snapshot.reference_grants {
             grants.entry(&key.namespace).or_default().push(grant);
@@ -28,7 +28,7 @@ impl<'a> Grants<'a> {
     /// Whether `from` may refer to the core object `to` of kind `to_kind`. Within a namespace it always may; across
     /// namespaces a grant in the target's namespace must name the referrer's group, kind and namespace, and the
     /// target's group, kind and, where it has one, name (`ReferenceGrantSpec`).
-    pub(super) fn permit(&self, from: From<'_>, to_kind: &str, to: &ObjectKey) -> bool {
+    pub(crate) fn permit(&self, from: From<'_>, to_kind: &str, to: &ObjectKey) -> bool {
         from.namespace == to.namespace
             || self.0.get(to.namespace.as_str()).into_iter().flatten().any(|grant| {
                 let from_is_named = grant

@@ -1,0 +1,183 @@
+//! What is watched: the kinds, in which version, and which of their objects.
+
+use std::collections::BTreeSet;
+use std::fmt;
+
+use kube::api::{ApiResource, GroupVersionKind};
+
+use super::crds::Crds;
+use crate::api::GROUP;
+use crate::object::ObjectKey;
+
+/// Selects the objects that gatewasm made for Gateways, and the pods of data planes.
+const OWN: &str = "app.kubernetes.io/managed-by=gatewasm,gateway.networking.k8s.io/gateway-name";
+
+/// One kind of the API.
+#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Kind {
+    pub(super) name: &'static str,
+    pub(super) plural: &'static str,
+    pub(super) group: &'static str,
+    /// The versions that are read, the best first.
+    pub(super) versions: &'static [&'static str],
+}
+
+impl Kind {
+    const fn new(
+        name: &'static str,
+        plural: &'static str,
+        group: &'static str,
+        versions: &'static [&'static str],
+    ) -> Self {
+        Self { name, plural, group, versions }
+    }
+}
+
+/// Kinds that are there when their CRDs are.
+pub(super) static GATEWAY_API: [Kind; 5] = [
+    Kind::new("GatewayClass", "gatewayclasses", GROUP, &["v1", "v1beta1"]),
+    Kind::new("Gateway", "gateways", GROUP, &["v1", "v1beta1"]),
+    Kind::new("HTTPRoute", "httproutes", GROUP, &["v1", "v1beta1"]),
+    Kind::new("GRPCRoute", "grpcroutes", GROUP, &["v1"]),
+    Kind::new("ReferenceGrant", "referencegrants", GROUP, &["v1", "v1beta1"]),
+];
+
+/// Kinds that are always there, and translated.
+static CORE: [Kind; 3] = [
+    Kind::new("Service", "services", "", &["v1"]),
+    Kind::new("EndpointSlice", "endpointslices", "discovery.k8s.io", &["v1"]),
+    Kind::new("Namespace", "namespaces", "", &["v1"]),
+];
+
+static SECRET: Kind = Kind::new("Secret", "secrets", "", &["v1"]);
+static POD: Kind = Kind::new("Pod", "pods", "", &["v1"]);
+static CRD: Kind =
+    Kind::new("CustomResourceDefinition", "customresourcedefinitions", "apiextensions.k8s.io", &["v1"]);
+
+static OWN_DEPLOYMENTS: Kind = Kind::new("Deployment", "deployments", "apps", &["v1"]);
+static OWN_SERVICES: Kind = Kind::new("Service", "services", "", &["v1"]);
+/// Kinds of our own objects of which the metadata says enough.
+static OWN_OTHERS: [Kind; 6] = [
+    Kind::new("ConfigMap", "configmaps", "", &["v1"]),
+    Kind::new("PodDisruptionBudget", "poddisruptionbudgets", "policy", &["v1"]),
+    Kind::new("Role", "roles", "rbac.authorization.k8s.io", &["v1"]),
+    Kind::new("RoleBinding", "rolebindings", "rbac.authorization.k8s.io", &["v1"]),
+    Kind::new("Secret", "secrets", "", &["v1"]),
+    Kind::new("ServiceAccount", "serviceaccounts", "", &["v1"]),
+];
+
+/// Which objects of a kind, and what for.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Which {
+    /// All of them, to be translated.
+    All,
+    /// One Secret, to be translated.
+    Secret(ObjectKey),
+    /// The CRD of this kind of the Gateway API.
+    CrdOf(&'static Kind),
+    /// Those that gatewasm made, whole.
+    Own,
+    /// The metadata of those that gatewasm made.
+    OwnMetadata,
+    /// Pods of data planes.
+    DataPlane,
+}
+
+/// One watch of the API server.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Watch {
+    pub(super) kind: &'static Kind,
+    pub(super) version: &'static str,
+    pub(super) which: Which,
+}
+
+impl Watch {
+    fn best(kind: &'static Kind, which: Which) -> Self {
+        Self { kind, version: kind.versions.first().copied().unwrap_or_default(), which }
+    }
+
+    pub(super) fn api_resource(&self) -> ApiResource {
+        let kind = GroupVersionKind::gvk(self.kind.group, self.version, self.kind.name);
+        ApiResource::from_gvk_with_plural(&kind, self.kind.plural)
+    }
+
+    pub(super) fn label_selector(&self) -> Option<String> {
+        matches!(self.which, Which::Own | Which::OwnMetadata | Which::DataPlane).then(|| OWN.to_owned())
+    }
+
+    /// RBAC can permit such a watch by the object's name.
+    pub(super) fn field_selector(&self) -> Option<String> {
+        match &self.which {
+            Which::Secret(key) => Some(format!("metadata.name={}", key.name)),
+            Which::CrdOf(kind) => Some(format!("metadata.name={}.{}", kind.plural, kind.group)),
+            _ => None,
+        }
+    }
+}
+
+impl fmt::Display for Watch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let name = self.kind.name;
+        match &self.which {
+            Which::All => write!(f, "{name} ({})", self.api_resource().api_version),
+            Which::Secret(key) => write!(f, "{name} {key}"),
+            Which::CrdOf(kind) => write!(f, "{name} {}.{}", kind.plural, kind.group),
+            Which::Own | Which::OwnMetadata => write!(f, "{name} of gatewasm"),
+            Which::DataPlane => write!(f, "{name} of data planes"),
+        }
+    }
+}
+
+/// Every watch that is needed, given which CRDs there are and which Secrets are referred to.
+pub(super) fn wanted(crds: &Crds, secrets: BTreeSet<ObjectKey>) -> BTreeSet<Watch> {
+    let definitions = GATEWAY_API.iter().map(|kind| Watch::best(&CRD, Which::CrdOf(kind)));
+    let installed = GATEWAY_API.iter().filter_map(|kind| {
+        let version = crds.version(kind)?;
+        Some(Watch { kind, version, which: Which::All })
+    });
+    let own = [&OWN_DEPLOYMENTS, &OWN_SERVICES].map(|kind| Watch::best(kind, Which::Own));
+    definitions
+        .chain(installed)
+        .chain(CORE.iter().map(|kind| Watch::best(kind, Which::All)))
+        .chain(secrets.into_iter().map(|key| Watch::best(&SECRET, Which::Secret(key))))
+        .chain(own)
+        .chain(OWN_OTHERS.iter().map(|kind| Watch::best(kind, Which::OwnMetadata)))
+        .chain([Watch::best(&POD, Which::DataPlane)])
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::crds::tests::crd;
+    use super::*;
+
+    #[test]
+    fn a_kind_is_watched_in_the_best_version_that_its_crd_serves() {
+        let of = |crds: &Crds| -> Vec<String> {
+            let watches = wanted(crds, BTreeSet::new()).into_iter();
+            watches.filter(|w| w.kind.group == GROUP).map(|w| w.to_string()).collect()
+        };
+        assert_eq!(of(&Crds::default()), [""; 0]);
+        let mut crds = Crds::default();
+        crds.0.insert("HTTPRoute".to_owned(), crd("v1.6.1", &["v1alpha2", "v1beta1", "v1"]));
+        crds.0.insert("Gateway".to_owned(), crd("v1.6.1", &["v1beta1"]));
+        crds.0.insert("GRPCRoute".to_owned(), crd("v1.6.1", &["v1alpha2"]));
+        assert_eq!(
+            of(&crds),
+            ["Gateway (gateway.networking.k8s.io/v1beta1)", "HTTPRoute (gateway.networking.k8s.io/v1)"]
+        );
+    }
+
+    #[test]
+    fn secrets_and_crds_are_watched_by_name() {
+        let key = ObjectKey::new("default", "tls");
+        let watches = wanted(&Crds::default(), [key.clone()].into());
+        let fields: Vec<String> = watches.iter().filter_map(Watch::field_selector).collect();
+        assert!(fields.contains(&"metadata.name=tls".to_owned()));
+        assert!(fields.contains(&"metadata.name=httproutes.gateway.networking.k8s.io".to_owned()));
+        let secrets: Vec<&Watch> = watches.iter().filter(|w| w.kind.name == "Secret").collect();
+        assert_eq!(secrets.len(), 2);
+        // No Secret without a name or our label.
+        assert!(secrets.iter().all(|w| w.field_selector().or(w.label_selector()).is_some()));
+    }
+}
