@@ -12,6 +12,11 @@ mod state;
 mod store;
 mod watch;
 
+#[cfg(test)]
+mod fake;
+#[cfg(test)]
+mod tests;
+
 pub use crds::{Crd, Crds};
 pub use document::Held;
 pub use own::{Facts, Own};
