@@ -21,8 +21,9 @@ pub(super) struct FakeApi {
     changes: watch::Sender<()>,
 }
 
+/// What it holds.
 #[derive(Default)]
-struct Fake {
+pub(super) struct Fake {
     version: u64,
     /// By collection, and by namespace and name.
     objects: BTreeMap<(String, String), Value>,

@@ -117,9 +117,9 @@ impl Watch {
 
 impl fmt::Display for Watch {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Kind { name, plural, group, .. } = self.kind;
+        let name = self.kind.name;
         match &self.which {
-            Which::All => write!(f, "{name} ({plural}.{group}/{})", self.version),
+            Which::All => write!(f, "{name} ({})", self.api_resource().api_version),
             Which::Secret(key) => write!(f, "{name} {key}"),
             Which::CrdOf(kind) => write!(f, "{name} {}.{}", kind.plural, kind.group),
             Which::Own | Which::OwnMetadata => write!(f, "{name} of gatewasm"),
@@ -164,10 +164,7 @@ mod tests {
         crds.0.insert("GRPCRoute".to_owned(), crd("v1.6.1", &["v1alpha2"]));
         assert_eq!(
             of(&crds),
-            [
-                "Gateway (gateways.gateway.networking.k8s.io/v1beta1)",
-                "HTTPRoute (httproutes.gateway.networking.k8s.io/v1)"
-            ]
+            ["Gateway (gateway.networking.k8s.io/v1beta1)", "HTTPRoute (gateway.networking.k8s.io/v1)"]
         );
     }
 

@@ -54,22 +54,36 @@ pub async fn follow(client: Client, store: Store) {
             if !stays {
                 task.abort();
                 store.change(|state| state.end(watch));
-                tracing::info!(watch = %watch, "not needed any more");
+                note(watch, "no longer watched");
             }
             stays
         });
         for watch in wanted {
             running.entry(watch).or_insert_with_key(|watch| {
                 store.change(|state| state.begin(watch.clone()));
-                tracing::debug!(watch = %watch, "begins");
+                note(watch, "watched from now on");
                 tasks.spawn(run(client.clone(), watch.clone(), store.clone()))
             });
         }
-        // Tasks end only when they are aborted. The store outlives this, so that there is always another change.
-        while tasks.try_join_next().is_some() {}
-        if changes.changed().await.is_err() {
-            return;
+        tokio::select! {
+            // The sender is in the store, which is here.
+            _ = changes.changed() => {}
+            // Watches end only when they are aborted. Without one the store would grow old unnoticed.
+            Some(Err(error)) = tasks.join_next() => {
+                if let Ok(panic) = error.try_into_panic() {
+                    std::panic::resume_unwind(panic);
+                }
+            }
         }
+    }
+}
+
+fn note(watch: &Watch, what: &str) {
+    // There may be hundreds of Secrets.
+    if matches!(watch.which, Which::Secret(_)) {
+        tracing::debug!(watch = %watch, "{what}");
+    } else {
+        tracing::info!(watch = %watch, "{what}");
     }
 }
 
@@ -239,18 +253,24 @@ struct Patience {
     failures: u32,
 }
 
+impl Patience {
+    fn after_failure(&mut self, now: Instant) -> Duration {
+        if self.last.is_some_and(|last| now.duration_since(last) > PATIENCE) {
+            self.failures = 0;
+        }
+        self.last = Some(now);
+        let longest = 250_u64 << self.failures.min(5);
+        self.failures = self.failures.saturating_add(1);
+        let chance = getrandom::u64().unwrap_or_default() % longest;
+        Duration::from_millis((longest + chance) / 2)
+    }
+}
+
 impl Iterator for Patience {
     type Item = Duration;
 
     fn next(&mut self) -> Option<Duration> {
-        if self.last.is_some_and(|last| last.elapsed() > PATIENCE) {
-            self.failures = 0;
-        }
-        self.last = Some(Instant::now());
-        let longest = 250_u64 << self.failures.min(5);
-        self.failures = self.failures.saturating_add(1);
-        let chance = getrandom::u64().unwrap_or_default() % longest;
-        Some(Duration::from_millis((longest + chance) / 2))
+        Some(self.after_failure(Instant::now()))
     }
 }
 
@@ -294,17 +314,18 @@ fn reason(error: &watcher::Error) -> String {
 mod tests {
     use super::*;
 
-    #[tokio::test(start_paused = true)]
-    async fn waiting_grows_up_to_a_limit_and_is_forgotten_after_a_quiet_minute() {
+    #[test]
+    fn waiting_grows_up_to_a_limit_and_is_forgotten_after_a_quiet_minute() {
         let mut patience = Patience::default();
+        let now = Instant::now();
         for longest in [250, 500, 1000, 2000, 4000, 8000, 8000, 8000] {
             // What comes in between, if anything, may be a list that works.
             patience.reset();
-            let wait = patience.next().unwrap();
+            let wait = patience.after_failure(now);
             let longest = Duration::from_millis(longest);
             assert!(wait >= longest / 2 && wait <= longest, "{wait:?}, not up to {longest:?}");
         }
-        tokio::time::advance(PATIENCE + Duration::from_millis(1)).await;
-        assert!(patience.next().unwrap() <= Duration::from_millis(250));
+        let later = now + PATIENCE + Duration::from_millis(1);
+        assert!(patience.after_failure(later) <= Duration::from_millis(250));
     }
 }
