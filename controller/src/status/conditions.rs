@@ -15,6 +15,19 @@ const CONFLICTED: &str = "Conflicted";
 const OVERLAPPING_TLS: &str = "OverlappingTLSConfig";
 const PARTIALLY_INVALID: &str = "PartiallyInvalid";
 
+/// Every type of condition that is ours to set, and so ours to take away.
+pub(crate) const TYPES: &[&str] = &[
+    ACCEPTED,
+    PROGRAMMED,
+    RESOLVED_REFS,
+    CONFLICTED,
+    OVERLAPPING_TLS,
+    PARTIALLY_INVALID,
+    "SupportedVersion",
+];
+/// The types that are set only where something is wrong.
+pub(crate) const NEGATIVE_TYPES: &[&str] = &[CONFLICTED, OVERLAPPING_TLS, PARTIALLY_INVALID];
+
 /// At most so many faults are spelt out in one message.
 const MOST_FAULTS: usize = 10;
 /// Longest message of a `metav1.Condition`.
@@ -202,7 +215,7 @@ fn lines(faults: &[Fault]) -> String {
 }
 
 /// Shortens a message that an API server would refuse.
-fn cut(message: String) -> String {
+pub(crate) fn cut(message: String) -> String {
     match message.char_indices().nth(MOST_CHARACTERS) {
         None => message,
         Some(_) => message.chars().take(MOST_CHARACTERS - 1).chain(['…']).collect(),

@@ -1,7 +1,9 @@
 //! Status of the objects that are ours, as `translate` knows it: conditions without times, counts, features. Merging
-//! it into what an API server holds is not done here.
+//! it into what an API server holds is `merge`'s.
 
 mod conditions;
+pub mod merge;
+pub mod transition;
 
 use std::collections::BTreeMap;
 
