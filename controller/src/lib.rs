@@ -4,6 +4,7 @@ pub mod api;
 pub mod bundle;
 mod certificate;
 pub mod cli;
+pub mod cluster;
 mod entry;
 pub mod envoy;
 mod fault;

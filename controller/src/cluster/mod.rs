@@ -1,0 +1,10 @@
+//! Everything that is said to the API server and heard from it. What the objects mean, and what is to be written, is
+//! decided elsewhere.
+
+pub mod apply;
+pub mod failure;
+pub mod metrics;
+pub mod pace;
+
+#[cfg(test)]
+mod mock;
