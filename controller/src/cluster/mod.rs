@@ -2,9 +2,11 @@
 //! decided elsewhere.
 
 pub mod apply;
+pub mod events;
 pub mod failure;
 pub mod metrics;
 pub mod pace;
+pub mod status;
 
 #[cfg(test)]
 mod mock;
