@@ -2,8 +2,10 @@
 //! decided elsewhere.
 
 pub mod apply;
+pub mod election;
 pub mod events;
 pub mod failure;
+pub mod lease;
 pub mod metrics;
 pub mod pace;
 pub mod status;
