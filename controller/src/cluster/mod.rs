@@ -8,6 +8,7 @@ pub mod failure;
 pub mod lease;
 pub mod metrics;
 pub mod pace;
+pub mod serve;
 pub mod status;
 
 #[cfg(test)]
