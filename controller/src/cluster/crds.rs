@@ -173,13 +173,4 @@ pub(super) mod tests {
             assert!(condition.message.contains("v1.6.1"), "{}", condition.message);
         }
     }
-
-    #[test]
-    fn release_and_channel_are_those_that_all_have() {
-        assert_eq!(crds(&["v1.6.1", "v1.6.1"]).bundle_version(), Some("v1.6.1"));
-        assert_eq!(crds(&["v1.6.1", "v1.5.0"]).bundle_version(), None);
-        assert_eq!(crds(&["v1.6.1", ""]).bundle_version(), None);
-        assert_eq!(crds(&["v1.6.1", "v1.5.0"]).channel(), Some("standard"));
-        assert_eq!(crds(&[]).channel(), None);
-    }
 }

@@ -72,6 +72,11 @@ pub async fn acquire(client: Client, key: &ObjectKey, name: &str, timing: Timing
 }
 
 impl Leadership {
+    /// Whether this process leads now. A check before a write costs nothing.
+    pub fn holds(&self) -> bool {
+        self.until.has_changed().is_ok() && Instant::now() < *self.until.borrow()
+    }
+
     /// Waits until it is over, which is before any other process may lead: whoever called this stops writing at once.
     pub async fn lost(&mut self) {
         loop {

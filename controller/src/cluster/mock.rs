@@ -55,7 +55,8 @@ pub(crate) fn server(
             let content_type = head.headers.get(header::CONTENT_TYPE);
             let asked = Asked {
                 method: head.method,
-                url: head.uri.to_string(),
+                // The client writes an empty parameter first.
+                url: head.uri.to_string().replace("?&", "?"),
                 content_type: content_type
                     .map(|value| value.to_str().unwrap().to_owned())
                     .unwrap_or_default(),
@@ -69,7 +70,17 @@ pub(crate) fn server(
     (Client::new(Router::new().fallback(handler), "default"), log)
 }
 
-/// A refusal with this code.
+/// A refusal with this code, and the reason that goes with it.
 pub(crate) fn refusal(code: u16) -> (u16, Value) {
-    (code, json!({"kind": "Status", "apiVersion": "v1", "status": "Failure", "code": code, "message": "no"}))
+    let reason = match code {
+        403 => "Forbidden",
+        404 => "NotFound",
+        409 => "Conflict",
+        503 => "ServiceUnavailable",
+        _ => "InternalError",
+    };
+    let status = json!({
+        "kind": "Status", "apiVersion": "v1", "status": "Failure", "code": code, "reason": reason, "message": "no",
+    });
+    (code, status)
 }

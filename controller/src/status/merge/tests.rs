@@ -5,6 +5,7 @@ use k8s_openapi::jiff::Timestamp;
 use super::super::ConditionStatus;
 use super::*;
 use crate::api::{GROUP, RouteGroupKind};
+use crate::provision::addresses::{AddressType, StatusAddress};
 
 const EARLIER: &str = "2026-01-01T00:00:00Z";
 const NOW: &str = "2026-02-02T02:02:02Z";
@@ -65,9 +66,10 @@ fn listener(name: &str, conditions: Vec<Condition>) -> ListenerStatus {
 }
 
 fn gateway(listeners: Vec<ListenerStatus>, addresses: &[&str]) -> Desired {
-    let status = GatewayStatus { conditions: vec![yes("Accepted"), yes("Programmed")], listeners };
-    let address = |value: &&str| GatewayStatusAddress { kind: "IPAddress", value: (*value).to_owned() };
-    Desired::Gateway { status, addresses: addresses.iter().map(address).collect() }
+    let conditions = vec![yes("Accepted"), yes("Programmed")];
+    let address = |value: &&str| StatusAddress { kind: AddressType::IPAddress, value: (*value).to_owned() };
+    let addresses = Some(addresses.iter().map(address).collect());
+    Desired::Gateway(GatewayStatus { conditions, listeners, addresses })
 }
 
 fn merged(desired: &Desired, existing: &Value) -> Value {
