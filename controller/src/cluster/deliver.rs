@@ -79,7 +79,7 @@ impl Delivery {
         let (wanted, receiver) = watch::channel(wanted);
         let (sender, progress) = watch::channel(Progress::default());
         let names = Names::of(&key.name);
-        let task = Task { key, names, tools, applied: BTreeMap::new(), written: None };
+        let task = Task { key, names, tools, applied: BTreeMap::new(), written: None, in_the_way: None };
         Self { wanted, progress, task: tokio::spawn(task.run(receiver, sender)).abort_handle() }
     }
 
@@ -112,6 +112,8 @@ struct Task {
     applied: BTreeMap<ObjectRef, Applied>,
     /// The manifest in effect, once it is known whether there is one.
     written: Option<Manifest>,
+    /// What a deleted Gateway of the same name has left over.
+    in_the_way: Option<ObjectRef>,
 }
 
 struct Applied {
@@ -127,6 +129,9 @@ impl Task {
         loop {
             let now = wanted.borrow_and_update().clone();
             let result = self.bring_about(&now).await;
+            if let Err(ApplyError::LeftOver { object }) = &result {
+                self.in_the_way = Some(object.clone());
+            }
             let fault = result.as_ref().err().map(ToString::to_string);
             if let Some(fault) = &fault {
                 let ObjectKey { namespace, name } = &self.key;
@@ -146,19 +151,24 @@ impl Task {
                     () = &mut retry => break,
                     changed = changes.changed() => {
                         let now = changes.borrow_and_update().own;
-                        if changed.is_err() || (now != own && self.forget_what_others_changed()) {
+                        let is_new = std::mem::replace(&mut own, now) != now;
+                        if changed.is_err() || (is_new && self.forget_what_others_changed()) {
                             break;
                         }
-                        own = now;
                     }
                 }
             }
         }
     }
 
-    /// Forgets that what is no longer as it was applied was applied. Returns whether there is anything.
+    /// Forgets that what is no longer as it was applied was applied, and that somebody's object was in the way that is
+    /// gone. Returns whether there is anything.
     fn forget_what_others_changed(&mut self) -> bool {
         let view = self.tools.store.view();
+        let gone = self.in_the_way.take_if(|object| !view.own.contains_key(object));
+        if let Some(object) = &gone {
+            self.tools.applier.forget(object);
+        }
         let before = self.applied.len();
         self.applied.retain(|object, applied| match view.own.get(object) {
             // The watch may be behind our own write.
@@ -169,7 +179,7 @@ impl Task {
             }
             None => !applied.seen,
         });
-        self.applied.len() != before
+        gone.is_some() || self.applied.len() != before
     }
 
     async fn bring_about(&mut self, wanted: &Wanted) -> Result<(), ApplyError> {

@@ -137,10 +137,15 @@ impl Lead {
 
     /// Tells each data plane what it is to be, and asks the pods of all.
     fn deliver(&mut self, view: &View, bundles: &BTreeMap<ObjectKey, Result<Arc<Bundle>, String>>) {
-        // Gateways that are ours; those that are not accepted keep what they have, and get nothing new.
-        self.planes.retain(|key, _| self.statuses.gateways.contains_key(key));
+        // Of a Gateway that is being deleted nothing is made any more, or the deletion would never end.
+        let stays = |key: &ObjectKey| {
+            let gateway = view.snapshot.gateways.get(key);
+            gateway.is_some_and(|gateway| gateway.metadata.deletion_timestamp.is_none())
+        };
+        // Those that are not accepted any more keep what they have, and get nothing new.
+        self.planes.retain(|key, _| self.statuses.gateways.contains_key(key) && stays(key));
         let mut asked = BTreeSet::new();
-        for (key, bundle) in bundles {
+        for (key, bundle) in bundles.iter().filter(|(key, _)| stays(key)) {
             let Some(gateway) = view.snapshot.gateways.get(key) else { continue };
             let pods = pods(key, view);
             asked.extend(pods.iter().filter_map(|(pod, its)| Some(((*pod).clone(), ip(its)?))));

@@ -52,6 +52,8 @@ pub async fn run(options: Options) -> Result<()> {
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut config = Config::infer().await.context("find the API server")?;
     limit_waiting(&mut config);
+    // Whoever writes has a pace of its own.
+    config.default_retry = false;
     let client = Client::try_from(config).context("speak with the API server")?;
     let metrics = Arc::new(Metrics::default());
     let readiness = Arc::new(Readiness::default());

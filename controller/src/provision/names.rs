@@ -119,7 +119,7 @@ mod tests {
     fn names_are_plain_where_that_does() {
         assert_eq!(Names::of("web").base(), "gatewasm-web");
         assert_eq!(Names::of("web").manifest(), "gatewasm-web-manifest");
-        assert_eq!(Names::of("web").part("routes", 3), "gatewasm-web-routes-3");
+        assert_eq!(Names::of("web").part("routes-3".parse().unwrap()), "gatewasm-web-routes-3");
         assert_eq!(Names::of(&"x".repeat(36)).base(), format!("gatewasm-{}", "x".repeat(36)));
         assert_eq!(Names::of("a.b").base(), "gatewasm-a-b-2e7336dc");
         assert_eq!(Names::of("web-0123abcd").base(), "gatewasm-web-0123abcd-125822db");
