@@ -9,7 +9,6 @@ use gatewasm_routing::config::{FilterConfig, Protocol};
 use serde::Serialize;
 
 use crate::object::ObjectKey;
-use crate::translate::seal_sessions;
 
 /// Everything that one set of Envoys serves.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,7 +27,7 @@ pub struct Model {
 }
 
 impl Model {
-    /// What the data plane of one Gateway needs of it.
+    /// What the data plane of one Gateway needs of it, without a key for sessions: each has its own.
     pub fn only(&self, gateway: &ObjectKey) -> Self {
         let name = gateway.to_string();
         let listeners = self.filter_config.listeners.iter().filter(|listener| listener.gateway == name);
@@ -50,7 +49,6 @@ impl Model {
                 ..self.filter_config
             },
         };
-        seal_sessions(&mut model.filter_config, self.filter_config.session_key.as_deref());
         model.retain_used();
         model
     }

@@ -4,7 +4,7 @@
 //! A bundle is written parts first, manifest last, and then the parts that are out of use are deleted: whoever reads it
 //! at any time finds a whole one, or knows that it is not whole.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -201,26 +201,34 @@ impl Task {
         for (_, object) in wanted.objects.iter().filter(|(kind, _)| !is_first(kind)) {
             self.make(&owner, object.as_ref()).await?;
         }
-        let kept = |reference: &ObjectRef| {
-            let is_part = |name: PartName| self.names.part(name) == reference.name;
-            let mut parts = wanted.bundle.iter().flat_map(|bundle| bundle.parts().keys());
-            wanted.bundle.is_none() || !PartName::all().any(is_part) || parts.any(|name| is_part(*name))
-        };
-        let objects = || wanted.objects.iter();
-        let unwanted = |reference: &ObjectRef| {
-            reference.name == self.names.base()
-                && objects().any(|(kind, object)| object.is_none() && format!("{kind:?}") == reference.kind)
-        };
+        self.delete_what_is_not_wanted(&owner, wanted).await
+    }
+
+    async fn delete_what_is_not_wanted(&mut self, owner: &Owner, wanted: &Wanted) -> Result<(), ApplyError> {
+        let kinds = wanted.objects.iter().filter(|(_, object)| object.is_none());
+        let mut unwanted: BTreeSet<ObjectRef> =
+            kinds.map(|(kind, _)| self.reference(&format!("{kind:?}"), self.names.base())).collect();
+        if let Some(bundle) = &wanted.bundle {
+            let parts = PartName::all().filter(|name| !bundle.parts().contains_key(name));
+            unwanted.extend(parts.map(|name| {
+                let kind = if name.kind.is_secret() { "Secret" } else { "ConfigMap" };
+                self.reference(kind, &self.names.part(name))
+            }));
+        }
         let view = self.tools.store.view();
-        let in_namespace = view.own.iter().filter(|(reference, own)| {
-            reference.namespace.as_ref() == Some(&self.key.namespace) && own.owner.as_ref() == Some(&owner.uid)
-        });
-        for (reference, own) in in_namespace.filter(|(it, _)| unwanted(it) || !kept(it)) {
-            let (types, metadata) = found(reference, own, &owner);
-            self.tools.applier.delete(&owner, &types, &metadata).await?;
-            self.applied.remove(reference);
+        for object in unwanted {
+            let found = view.own.get(&object).filter(|own| own.owner.as_ref() == Some(&owner.uid));
+            if let Some(own) = found {
+                let (types, metadata) = found_as(&object, own, owner);
+                self.tools.applier.delete(owner, &types, &metadata).await?;
+            }
+            self.applied.remove(&object);
         }
         Ok(())
+    }
+
+    fn reference(&self, kind: &str, name: &str) -> ObjectRef {
+        ObjectRef::namespaced(kind, &ObjectKey::new(&self.key.namespace, name))
     }
 
     async fn write(&mut self, owner: &Owner, wanted: &Wanted, bundle: &Bundle) -> Result<(), ApplyError> {
@@ -286,7 +294,7 @@ fn is_older(shown: &Own, answered: &Own) -> bool {
 }
 
 /// An object of ours as the watch shows it, for its deletion.
-fn found(reference: &ObjectRef, own: &Own, owner: &Owner) -> (TypeMeta, ObjectMeta) {
+fn found_as(reference: &ObjectRef, own: &Own, owner: &Owner) -> (TypeMeta, ObjectMeta) {
     let api_version = match reference.kind.as_str() {
         "Role" | "RoleBinding" => "rbac.authorization.k8s.io/v1",
         "PodDisruptionBudget" => "policy/v1",

@@ -113,12 +113,7 @@ impl Lead {
     /// Makes statuses and bundles of what is there.
     fn translate(&mut self, view: &View, key: &SessionKey) -> BTreeMap<ObjectKey, Result<Arc<Bundle>, String>> {
         let begin = Instant::now();
-        let options = translate::Options {
-            access_log: true,
-            // Each Gateway gets a key of its own.
-            session_key: Some(String::new()),
-            ..translate::Options::default()
-        };
+        let options = translate::Options { access_log: true, ..translate::Options::default() };
         let translation = translate(&view.snapshot, &options);
         self.statuses = translation.statuses;
         for (name, status) in &mut self.statuses.gateway_classes {
