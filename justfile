@@ -16,6 +16,11 @@ demo: build
     cargo build --release --locked -p gatewasm-echo
     manifests/examples/guide/demo.sh
 
+# Images of gatewasm and of stock Envoy as OCI archives in target/images; `all`: also those of the test cluster's pods
+[group('build')]
+images SET="own": (tools "images") build
+    manifests/images/build.sh {{ SET }}
+
 # Everything that must pass before a commit: lint, unit, property, golden, request table, real Envoy
 [group('test')]
 test: (tools "test") lint
@@ -69,6 +74,18 @@ fuzz-envoy REQUESTS="200000" SEED="": (tools "build")
     cargo build --locked -p gatewasm
     GATEWASM_FUZZ_REQUESTS={{ REQUESTS }} GATEWASM_FUZZ_SEED={{ SEED }} \
         cargo test --locked -p gatewasm-tests --test byte_fuzz -- --nocapture
+
+# A Kubernetes on this machine alone: `up`, `down`, `status`, `smoke`, `kubectl …`, `run CMD…`; as root
+[group('cluster')]
+[positional-arguments]
+cluster *ARGUMENTS:
+    @tests/cluster/cluster.sh "$@"
+
+# The official conformance suite on that cluster, or on yours with `--kubeconfig FILE`; further flags are the suite's
+[group('cluster')]
+[positional-arguments]
+conformance *ARGUMENTS:
+    @tests/conformance/run.sh "$@"
 
 # Figures: nanoseconds per decision, CPU per request in Envoy, size of the filter
 [group('test')]

@@ -7,6 +7,8 @@
 #   tests/tools.sh test      what `just test` needs: the above, func-e, wasm-bindgen's test runner
 #   tests/tools.sh bench     what `just bench` needs: the above, wrk
 #   tests/tools.sh fuzz      what `just fuzz` needs: cargo-fuzz
+#   tests/tools.sh images    what `just images` needs: Envoy
+#   tests/tools.sh cluster   what `just cluster` needs: Envoy; a C compiler, libseccomp, iproute2 and nftables of Debian
 set -euo pipefail
 
 just_version=1.59.0
@@ -76,11 +78,22 @@ cargo_fuzz() {
     ln -sf "cargo-fuzz-$cargo_fuzz_version" "$cache/bin/cargo-fuzz"
 }
 
+# Installs those of these Debian packages that are missing. Elsewhere they are for the user to install.
+debian() {
+    local missing=() package sudo=
+    command -v dpkg >/dev/null || { say "this is no Debian: expecting what its packages $* have"; return; }
+    for package in "$@"; do
+        dpkg -s "$package" >/dev/null 2>&1 || missing+=("$package")
+    done
+    [ ${#missing[@]} = 0 ] && return
+    say "installing ${missing[*]}"
+    [ "$(id -u)" = 0 ] || sudo=sudo
+    $sudo apt-get update -qq
+    $sudo apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
+}
+
 wrk_tool() {
-    command -v wrk >/dev/null && return
-    say "installing wrk"
-    if [ "$(id -u)" = 0 ]; then sudo=; else sudo=sudo; fi
-    $sudo apt-get update -qq && $sudo apt-get install -y -qq wrk >/dev/null
+    command -v wrk >/dev/null || debian wrk
 }
 
 case ${1:-} in
@@ -89,5 +102,7 @@ case ${1:-} in
     test) wasm_target; envoy; func_e; wasm_bindgen ;;
     bench) wasm_target; envoy; wrk_tool ;;
     fuzz) wasm_target; cargo_fuzz ;;
-    *) sed -n '2,10s/^# \{0,1\}//p' "$0" >&2; exit 2 ;;
+    images) envoy; debian ca-certificates ;;
+    cluster) envoy; debian ca-certificates gcc libc6-dev libseccomp-dev pkg-config iproute2 util-linux nftables kmod ;;
+    *) sed -n '2,12s/^# \{0,1\}//p' "$0" >&2; exit 2 ;;
 esac
