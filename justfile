@@ -28,6 +28,7 @@ test: (tools "test") lint
     cargo test --locked --workspace --quiet
     # Once more, with its seed: engine and reference implementation on 300,000 requests.
     cargo test --locked --workspace --quiet --test differential -- --nocapture
+    cd manifests/images/pack && go test ./...
     just test-wasm
 
 # The request table on the engine in wasm32, under Node
@@ -97,6 +98,7 @@ bench: (tools "bench") build
 lint: (tools "build")
     cargo fmt --all --check
     cargo fmt --manifest-path routing/fuzz/Cargo.toml --check
+    test -z "$(gofmt -l manifests tests | tee /dev/stderr)"
     cargo clippy --locked --workspace --all-targets --quiet -- -D warnings
     cargo clippy --locked -p gatewasm-routing -p gatewasm-filter --target wasm32-unknown-unknown --quiet -- -D warnings
     RUSTDOCFLAGS="-D warnings" cargo doc --locked --workspace --no-deps --quiet

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Builds all that the cluster runs, or with `build.sh images` the images of its pods alone, into a folder outside the
-# checkout, and prints that folder: programs in bin/, images in images/. Parts are kept by what they were built from; what
-# did not change is not built again.
+# checkout, and prints that folder: programs in bin/, images in images/. Parts are kept by what they were built from;
+# what did not change is not built again.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 # shellcheck source=tests/cluster/versions.env
@@ -18,8 +18,8 @@ toolchain=$(go version)
 strip='-s -w'
 parts=()
 
-# part NAME INPUT…: the folder of a part is the first argument of the function build_NAME, which fills it. The key is all
-# that the result depends on: the inputs (files, folders, or any words), the toolchain, and the function itself.
+# part NAME INPUT…: the folder of a part is the first argument of the function build_NAME, which fills it. Its key is
+# all that it depends on: the inputs (files, folders, or any words), the toolchain, and the function itself.
 part() {
     local name=$1 input key folder began=$SECONDS
     shift

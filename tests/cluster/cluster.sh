@@ -1,6 +1,9 @@
 #!/usr/bin/env bash
-# Builds the cluster's programs where they are not built, and calls `cluster` with the arguments: tests/cluster/README.md.
+# Builds the cluster's programs where they are not built, and calls `cluster` with the arguments; see README.md here.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 "$here/../tools.sh" cluster
+if [ "${1:-}" = smoke ]; then
+    (cd "$here" && nice -n 10 go test -trimpath ./loadbalancer)
+fi
 exec "$(nice -n 10 "$here/build.sh")/bin/cluster" "$@"

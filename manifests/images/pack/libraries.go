@@ -10,7 +10,7 @@ import (
 	"strings"
 )
 
-// Where shared libraries are on this machine. The loader comes from here too, so it looks in the same places in the image.
+// Where shared libraries are on this machine. The loader is this machine's too: it looks in the same places in the image.
 var libraryFolders = []string{
 	"/lib/x86_64-linux-gnu", "/usr/lib/x86_64-linux-gnu",
 	"/lib/aarch64-linux-gnu", "/usr/lib/aarch64-linux-gnu",

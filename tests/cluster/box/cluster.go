@@ -24,14 +24,13 @@ const (
 
 // Where things are inside, for every cluster alike: configuration files name these paths.
 const (
-	inRoot    = "/run/cluster"
-	inBin     = inRoot + "/bin"
-	inImages  = inRoot + "/images"
-	inState   = inRoot + "/state"
-	inConfig  = inState + "/config"
-	inPKI     = inState + "/pki"
-	inLog     = inState + "/log"
-	inControl = inState + "/control.sock"
+	inRoot   = "/run/cluster"
+	inBin    = inRoot + "/bin"
+	inImages = inRoot + "/images"
+	inState  = inRoot + "/state"
+	inConfig = inState + "/config"
+	inPKI    = inState + "/pki"
+	inLog    = inState + "/log"
 )
 
 // cluster is where a cluster is on the machine outside.

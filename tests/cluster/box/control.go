@@ -2,31 +2,40 @@ package main
 
 import (
 	"fmt"
+	"net"
 	"net/rpc"
 )
 
 // Control is what the first process of the box does for those outside: remote procedures on the control socket.
 type Control struct{ supervisor *supervisor }
 
-// ComponentState is one line of `status`.
-type ComponentState struct {
+// Status is what `status` shows.
+type Status struct {
+	// Whether every component was started once.
+	Started    bool
+	Components []ComponentStatus
+}
+
+// ComponentStatus is one line of it.
+type ComponentStatus struct {
 	Name    string
 	Running bool
 	// The process's id inside where it runs, else how it ended.
 	Detail string
 }
 
-// Components lists all, in the order in which they started.
-func (c *Control) Components(_ struct{}, states *[]ComponentState) error {
+// Status lists all, in the order in which they start.
+func (c *Control) Status(_ struct{}, status *Status) error {
 	s := c.supervisor
 	s.changed.L.Lock()
 	defer s.changed.L.Unlock()
+	status.Started = s.started
 	for _, component := range s.components {
-		state := ComponentState{Name: component.name, Detail: s.ended[component.name]}
+		its := ComponentStatus{Name: component.name, Detail: s.ended[component.name]}
 		if pid := s.pids[component.name]; pid != 0 {
-			state.Running, state.Detail = true, fmt.Sprintf("pid %d", pid)
+			its.Running, its.Detail = true, fmt.Sprintf("pid %d", pid)
 		}
-		*states = append(*states, state)
+		status.Components = append(status.Components, its)
 	}
 	return nil
 }
@@ -71,10 +80,18 @@ func (c cluster) call(procedure string, argument, reply any) error {
 	return client.Call("Control."+procedure, argument, reply)
 }
 
-func (c cluster) components() ([]ComponentState, error) {
-	var states []ComponentState
-	err := c.call("Components", struct{}{}, &states)
-	return states, err
+// listen answers on the control socket from now on, for as long as this process lives.
+func (c cluster) listen(supervisor *supervisor) error {
+	listener, err := net.Listen("unix", c.socket())
+	if err != nil {
+		return err
+	}
+	server := rpc.NewServer()
+	if err := server.Register(&Control{supervisor}); err != nil {
+		return err
+	}
+	go server.Accept(listener)
+	return nil
 }
 
 // control stops or starts components, one after the other.
@@ -90,13 +107,13 @@ func (c cluster) control(verb string, names []string) error {
 
 // status prints what runs; it is an error if something does not.
 func (c cluster) status() error {
-	states, err := c.components()
-	if err != nil {
+	var status Status
+	if err := c.call("Status", struct{}{}, &status); err != nil {
 		return err
 	}
 	fmt.Printf("cluster %s is up: %s\n", c.name, c.state)
 	var missing error
-	for _, state := range states {
+	for _, state := range status.Components {
 		word := "runs"
 		if !state.Running {
 			word = "ended"

@@ -13,10 +13,16 @@ import (
 // Runs the program as the first process of the box.
 const insideVerb = "first-process-inside"
 
-// inside sets up mounts and network of the box, starts every component, and then waits for those that end, for ever.
+// inside sets up mounts and network of the box, starts every component, and then waits for those that end. It returns
+// only where that fails.
 func inside() error {
 	c, err := find()
 	if err != nil {
+		return err
+	}
+	// First of all: whoever answers here is what `down` ends.
+	supervisor := newSupervisor(components(c.name))
+	if err := c.listen(supervisor); err != nil {
 		return err
 	}
 	if err := setMounts(c); err != nil {
@@ -33,11 +39,11 @@ func inside() error {
 			return err
 		}
 	}
-	supervisor := newSupervisor(components(c.name))
 	if err := supervisor.startAll(); err != nil {
 		return err
 	}
-	return supervisor.serve()
+	supervisor.reapForever()
+	return nil
 }
 
 // setMounts gives the box a /run, /var/lib and /var/log of its own, and puts what it needs of the machine below /run.

@@ -22,6 +22,8 @@ GATEWASM_CLUSTER names the cluster (now %q): with two names, two stand side by s
 `
 
 func main() {
+	// Programs of the administrator's, whoever calls.
+	os.Setenv("PATH", os.Getenv("PATH")+":/usr/sbin:/sbin")
 	if err := command(os.Args[1:]); err != nil {
 		if exit := (*exec.ExitError)(nil); errors.As(err, &exit) {
 			os.Exit(exit.ExitCode())

@@ -3,8 +3,6 @@ package main
 import (
 	"fmt"
 	"log"
-	"net"
-	"net/rpc"
 	"os"
 	"os/signal"
 	"sync"
@@ -22,6 +20,8 @@ type supervisor struct {
 	// By name: the process's id inside, or 0; and how it ended.
 	pids  map[string]int
 	ended map[string]string
+	// Whether all of them were started once.
+	started bool
 }
 
 func newSupervisor(components []component) *supervisor {
@@ -61,7 +61,13 @@ func (s *supervisor) startAll() error {
 			waiting = append(waiting, done)
 		}
 	}
-	return settle()
+	if err := settle(); err != nil {
+		return err
+	}
+	s.changed.L.Lock()
+	defer s.changed.L.Unlock()
+	s.started = true
+	return nil
 }
 
 func (s *supervisor) start(component component) error {
@@ -109,19 +115,11 @@ func (s *supervisor) stop(component component) error {
 	return nil
 }
 
-// serve answers on the control socket, and reaps whatever ends. It does not return.
-func (s *supervisor) serve() error {
-	listener, err := net.Listen("unix", inControl)
-	if err != nil {
-		return err
-	}
-	server := rpc.NewServer()
-	if err := server.RegisterName("Control", &Control{s}); err != nil {
-		return err
-	}
+// reapForever takes note of everything that ends. Only once all is started: until then, the programs that are run on the
+// way are waited for by who runs them.
+func (s *supervisor) reapForever() {
 	children := make(chan os.Signal, 1)
 	signal.Notify(children, unix.SIGCHLD)
-	go server.Accept(listener)
 	for s.reap(); ; s.reap() {
 		<-children
 	}

@@ -93,7 +93,8 @@ func (c cluster) start() error {
 		case <-deadline:
 			return fmt.Errorf("the components did not start within 120 s")
 		case <-time.After(50 * time.Millisecond):
-			if _, err := c.components(); err == nil {
+			var status Status
+			if err := c.call("Status", struct{}{}, &status); err == nil && status.Started {
 				return nil
 			}
 		}

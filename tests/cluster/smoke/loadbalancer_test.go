@@ -41,7 +41,8 @@ func addressOf(t *testing.T, name string) (address string) {
 func refused(t *testing.T, name, because string) {
 	t.Helper()
 	eventually(t, 10*time.Second, func() error {
-		message, err := try("", "get", "service/"+name, "-o", "jsonpath={.status.conditions[?(@.type=='AddressAssigned')].message}")
+		message, err := try("", "get", "service/"+name,
+			"-o", "jsonpath={.status.conditions[?(@.type=='AddressAssigned')].message}")
 		if err == nil && !strings.Contains(message, because) {
 			err = fmt.Errorf("Service %s: the condition says %q, expected %q", name, message, because)
 		}
