@@ -61,8 +61,10 @@ func execute(arguments []string) error {
 // environment is what programs inside find set.
 func environment() map[string]string {
 	return map[string]string{
-		"PATH":                 inBin + ":" + os.Getenv("PATH"),
-		"KUBECONFIG":           inPKI + "/admin.kubeconfig",
+		"PATH":       inBin + ":" + os.Getenv("PATH"),
+		"KUBECONFIG": inPKI + "/admin.kubeconfig",
+		// Not in the home folder, which is the machine's.
+		"KUBECACHEDIR":         "/run/kubectl",
 		"CONTAINERD_ADDRESS":   "/run/containerd/containerd.sock",
 		"CONTAINERD_NAMESPACE": "k8s.io",
 	}

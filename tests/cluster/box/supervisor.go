@@ -81,10 +81,15 @@ func (s *supervisor) start(component component) error {
 		return err
 	}
 	defer output.Close()
+	nothing, err := os.Open(os.DevNull)
+	if err != nil {
+		return err
+	}
+	defer nothing.Close()
 	process, err := os.StartProcess(component.command[0], component.command, &os.ProcAttr{
 		Dir:   "/",
 		Env:   os.Environ(),
-		Files: []*os.File{nil, output, output},
+		Files: []*os.File{nothing, output, output},
 		Sys:   &syscall.SysProcAttr{Setsid: true},
 	})
 	if err != nil {

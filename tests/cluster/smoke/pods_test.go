@@ -36,13 +36,17 @@ func TestEndpointSlicesFollowThePods(t *testing.T) {
 	}
 }
 
-func pods(t *testing.T) []string {
+// pods are the names of the two, once those of an earlier scale are gone.
+func pods(t *testing.T) (names []string) {
 	t.Helper()
 	kubectl(t, "rollout", "status", "deployment/envoy", "--timeout=60s")
-	names := strings.Fields(kubectl(t, "get", "pods", "-l", "app=envoy", "-o", "jsonpath={.items[*].metadata.name}"))
-	if len(names) == 0 {
-		t.Fatal("there are no pods")
-	}
+	eventually(t, 20*time.Second, func() error {
+		all, err := try("", "get", "pods", "-l", "app=envoy", "-o", "jsonpath={.items[*].metadata.name}")
+		if names = strings.Fields(all); err == nil && len(names) != 2 {
+			err = fmt.Errorf("pods: %q, expected two", all)
+		}
+		return err
+	})
 	return names
 }
 
