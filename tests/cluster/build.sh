@@ -73,7 +73,7 @@ build_node() {
 }
 
 build_box() {
-    (cd tests/cluster && go build -ldflags "$strip" -o "$1/bin/cluster" ./box \
+    (cd tests/cluster && go test ./loadbalancer && go build -ldflags "$strip" -o "$1/bin/cluster" ./box \
         && go test -c -o "$1/bin/smoke.test" ./smoke)
 }
 
@@ -104,7 +104,7 @@ part images "$suite" manifests/images tests/cluster/pause tests/cluster/coredns
 if [ "${1:-}" != images ]; then
     part node tests/cluster/versions.env
     part kube "${module[@]}" tests/cluster/kube tests/cluster/loadbalancer
-    part box "${module[@]}" tests/cluster/box tests/cluster/smoke
+    part box "${module[@]}" tests/cluster/box tests/cluster/smoke tests/cluster/loadbalancer
 fi
 
 # One folder of all parts. Files of the cache are linked, for they are large.

@@ -3,7 +3,4 @@
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 "$here/../tools.sh" cluster
-if [ "${1:-}" = smoke ]; then
-    (cd "$here" && nice -n 10 go test -trimpath ./loadbalancer)
-fi
 exec "$(nice -n 10 "$here/build.sh")/bin/cluster" "$@"

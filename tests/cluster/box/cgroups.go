@@ -15,25 +15,31 @@ const cgroupFolder = "/sys/fs/cgroup"
 // cgroupRoot is below which cgroup the node's pods are.
 func cgroupRoot(name string) string { return "/cluster-" + name }
 
-// hierarchies are the places where cgroups of version 1 are mounted; none means version 2.
-func hierarchies() ([]string, error) {
+// hierarchies are the places where cgroups are mounted, by version. With any of version 1, the one of version 2 has no
+// controllers; containerd's runtime makes groups there nevertheless.
+func hierarchies() (version1, version2 []string, err error) {
 	mounts, err := os.ReadFile("/proc/self/mounts")
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	var found []string
 	for line := range strings.Lines(string(mounts)) {
 		fields := strings.Fields(line)
-		if len(fields) > 2 && fields[2] == "cgroup" && strings.HasPrefix(fields[1], cgroupFolder) {
-			found = append(found, fields[1])
+		if len(fields) < 3 || !strings.HasPrefix(fields[1], cgroupFolder) {
+			continue
+		}
+		switch fields[2] {
+		case "cgroup":
+			version1 = append(version1, fields[1])
+		case "cgroup2":
+			version2 = append(version2, fields[1])
 		}
 	}
-	return found, nil
+	return version1, version2, nil
 }
 
 // makeCgroups makes the root of the node's cgroups, which the kubelet expects to be there.
 func makeCgroups(name string) error {
-	version1, err := hierarchies()
+	version1, _, err := hierarchies()
 	if err != nil {
 		return err
 	}
@@ -86,11 +92,11 @@ func cgroupsMissing(err error) error {
 
 // removeCgroups removes the root of the node's cgroups and all below, which is possible once their processes are gone.
 func removeCgroups(name string) error {
-	roots, err := hierarchies()
+	version1, version2, err := hierarchies()
 	if err != nil {
 		return err
 	}
-	for _, folder := range append(roots, cgroupFolder) {
+	for _, folder := range append(version1, version2...) {
 		root := folder + cgroupRoot(name)
 		for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(50 * time.Millisecond) {
 			err := removeTree(root)

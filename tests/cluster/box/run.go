@@ -5,6 +5,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strconv"
 
 	"golang.org/x/sys/unix"
@@ -53,6 +54,11 @@ func execute(arguments []string) error {
 	}
 	program, err := exec.LookPath(arguments[1])
 	if err != nil {
+		return err
+	}
+	// Ends with its caller, who is nsenter and hands no signals on.
+	runtime.LockOSThread()
+	if err := unix.Prctl(unix.PR_SET_PDEATHSIG, uintptr(unix.SIGTERM), 0, 0, 0); err != nil {
 		return err
 	}
 	return unix.Exec(program, arguments[1:], os.Environ())

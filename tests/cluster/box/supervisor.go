@@ -101,7 +101,7 @@ func (s *supervisor) start(component component) error {
 	return process.Release()
 }
 
-// stop asks a component to end, and after 20 s makes it.
+// stop asks a component to end, and after 5 s makes it: kube-apiserver would wait for its clients.
 func (s *supervisor) stop(component component) error {
 	s.changed.L.Lock()
 	defer s.changed.L.Unlock()
@@ -112,7 +112,7 @@ func (s *supervisor) stop(component component) error {
 	if err := unix.Kill(pid, unix.SIGTERM); err != nil {
 		return fmt.Errorf("stop %s: %w", component.name, err)
 	}
-	forced := time.AfterFunc(20*time.Second, func() { _ = unix.Kill(pid, unix.SIGKILL) })
+	forced := time.AfterFunc(5*time.Second, func() { _ = unix.Kill(pid, unix.SIGKILL) })
 	defer forced.Stop()
 	for s.pids[component.name] == pid {
 		s.changed.Wait()
