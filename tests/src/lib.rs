@@ -14,6 +14,7 @@ pub mod hostile;
 pub mod http2;
 pub mod load;
 pub mod mount;
+pub mod pod;
 pub mod process;
 pub mod running;
 pub mod served;

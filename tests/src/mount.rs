@@ -23,13 +23,10 @@ impl Mount {
         fs::create_dir(folder).with_context(|| format!("make {}", folder.display()))?;
         let mut mount = Self { folder: folder.to_owned(), version: 0 };
         mount.swap(files)?;
-        for (name, _) in files {
-            symlink(Path::new("..data").join(name), folder.join(name))?;
-        }
         Ok(mount)
     }
 
-    /// Replaces the content of all files at once.
+    /// Replaces the content of all files at once. Other files than before get their links afterwards.
     pub fn swap(&mut self, files: &[(&str, &[u8])]) -> Result<()> {
         let before = self.folder.join(format!("..{}", self.version));
         self.version += 1;
@@ -40,8 +37,26 @@ impl Mount {
         }
         symlink(&name, self.folder.join("..data_tmp"))?;
         fs::rename(self.folder.join("..data_tmp"), self.folder.join("..data"))?;
+        self.link(files)?;
         if before.exists() {
             fs::remove_dir_all(before)?;
+        }
+        Ok(())
+    }
+
+    fn link(&self, files: &[(&str, &[u8])]) -> Result<()> {
+        for (name, _) in files {
+            let link = self.folder.join(name);
+            if !link.is_symlink() {
+                symlink(Path::new("..data").join(name), link)?;
+            }
+        }
+        for entry in fs::read_dir(&self.folder)? {
+            let name = entry?.file_name();
+            let is_there = |name: &str| name.starts_with("..") || files.iter().any(|(file, _)| *file == name);
+            if !name.to_str().is_some_and(is_there) {
+                fs::remove_file(self.folder.join(name))?;
+            }
         }
         Ok(())
     }

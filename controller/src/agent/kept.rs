@@ -37,13 +37,14 @@ impl Kept {
     }
 
     /// Keeps `found` in the place of what was kept before. It has keys in it, so it is for this user alone.
+    ///
+    /// A crash of the machine may damage it, which is noticed when it is read; a change does not wait for the disk.
     pub(super) fn write(&self, found: &Found) -> Result<()> {
         let folder = self.0.parent().unwrap_or(Path::new("."));
         let parts = found.parts.iter().map(|(name, text)| (*name, Cow::Borrowed(&**text))).collect();
         let content = Content { manifest: Cow::Borrowed(&found.manifest), parts };
         let mut temporary = tempfile::NamedTempFile::new_in(folder)?;
         temporary.write_all(&serde_json::to_vec(&content)?)?;
-        temporary.as_file().sync_all()?;
         temporary.persist(&self.0).with_context(|| format!("write {}", self.0.display()))?;
         Ok(())
     }

@@ -14,7 +14,7 @@ mod taken;
 
 use std::time::Duration;
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
@@ -76,8 +76,7 @@ pub async fn run(options: Options) -> Result<()> {
     };
     place.clear_sockets()?;
     let mut envoy = xds::Agent::start(&target)?;
-    let text = yaml(&bootstrap(&settings, &target.addresses()))?;
-    std::fs::write(place.bootstrap(), text).context("write Envoy's bootstrap")?;
+    place.write_bootstrap(&yaml(&bootstrap(&settings, &target.addresses()))?)?;
     let report = Report::start(&options, Admin::new(&target.admin)).await?;
     let mut terminate = signal(SignalKind::terminate())?;
 
@@ -87,46 +86,68 @@ pub async fn run(options: Options) -> Result<()> {
         Source::Watch => Some(Api::start(&options.namespace, &options.base)?),
         Source::Mount => None,
     };
-    // What is on disk may be old: the API server has some time to say so, before anything is served.
+    // What the kubelet mounts lags behind what the API server says.
+    let mount = if api.is_some() { Origin::Lagging } else { Origin::Newest };
     let mut again = false;
     for found in taken.kept().into_iter().chain(mounted.read()) {
-        again |= take(found, &mut taken, &settings, &report);
+        again |= take(found, mount, &mut taken, &settings, &report);
     }
-    if let Ok(found) = timeout(FIRST_ANSWER, next(&mut api, &taken)).await {
-        again |= take(found, &mut taken, &settings, &report);
+    // What is on disk may be old: the API server has some time to say so, before anything is served.
+    if api.is_some()
+        && let Ok(found) = timeout(FIRST_ANSWER, next(&mut api, &taken)).await
+    {
+        again |= take(found, Origin::Newest, &mut taken, &settings, &report);
     }
     loop {
         if let Some(bundle) = taken.pending() {
             let outcome = apply(&mut envoy, bundle).await;
-            report.in_effect(InEffect::of(bundle, &outcome));
+            let in_effect = InEffect::of(bundle, &outcome);
             match outcome.state {
                 State::Late(_) => again = true,
+                // Kept before anybody is told: no restart goes back behind what was said to be in effect.
                 State::Live | State::Unchanged => taken.done(),
             }
+            report.in_effect(in_effect);
         }
         // Until there may be something new.
         let retry = sleep(if again { RETRY } else { Duration::MAX });
         tokio::pin!(retry);
-        let found = loop {
+        let (found, origin) = loop {
             let sweep = envoy.next_sweep().unwrap_or_else(|| Instant::now() + Duration::from_secs(3600));
             tokio::select! {
-                () = mounted.changed() => break mounted.read(),
-                () = &mut retry => break mounted.read(),
-                found = next(&mut api, &taken) => break Some(found),
+                () = mounted.changed() => break (mounted.read(), mount),
+                () = &mut retry => break (mounted.read(), mount),
+                found = next(&mut api, &taken) => break (Some(found), Origin::Newest),
                 () = sleep_until(sweep) => envoy.sweep(),
                 _ = terminate.recv() => return Ok(()),
             }
         };
-        again = found.is_some_and(|found| take(found, &mut taken, &settings, &report));
+        again = found.is_some_and(|found| take(found, origin, &mut taken, &settings, &report));
     }
 }
 
+/// Whether where a bundle was found has the newest there is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Origin {
+    Newest,
+    Lagging,
+}
+
 /// Takes what was found, if it is to be taken. Returns whether another look at the same place may help.
-fn take(found: Found, taken: &mut Taken, settings: &Settings, report: &Report) -> bool {
-    let Err(refused) = taken.consider(found, settings) else { return false };
-    // The mounted bundle lags behind that of the API server, and may be caught in the middle of a change.
-    report.refused(&refused);
-    matches!(refused, Refused::Incomplete { .. })
+fn take(found: Found, origin: Origin, taken: &mut Taken, settings: &Settings, report: &Report) -> bool {
+    match taken.consider(found, settings) {
+        Ok(_) => {
+            report.not_taken(None);
+            false
+        }
+        // Nothing is wrong: the newer one was taken from elsewhere.
+        Err(Refused::Older { .. }) if origin == Origin::Lagging => false,
+        Err(refused) => {
+            report.not_taken(Some(&refused));
+            // It may have been caught in the middle of a change.
+            matches!(refused, Refused::Incomplete { .. })
+        }
+    }
 }
 
 async fn apply(envoy: &mut xds::Agent, bundle: &Current) -> Outcome {
@@ -151,5 +172,33 @@ async fn next(api: &mut Option<Api>, taken: &Taken) -> Found {
     match api {
         Some(api) => api.next(taken.parts()).await,
         None => std::future::pending().await,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::taken::tests::{found, settings};
+    use super::*;
+
+    #[test]
+    fn why_a_bundle_is_not_taken_is_said_as_long_as_it_is_so() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut taken = Taken::new(folder.path().join("bundle.json"));
+        let report = Report::default();
+        let mut look = |found: Found, origin: Origin| {
+            let again = take(found, origin, &mut taken, &settings(), &report);
+            (again, report.answer().borrow().not_taken.clone())
+        };
+        let mut torn = found(4, "four");
+        torn.parts.clear();
+        let missing = Some("bundle 4: part routes-0 is missing".to_owned());
+        let older = Some("bundle 2 is older than bundle 3, which was taken before".to_owned());
+        assert_eq!(look(found(3, "three"), Origin::Newest), (false, None));
+        assert_eq!(look(torn.clone(), Origin::Newest), (true, missing.clone()));
+        // What is mounted lags behind, which is nobody's fault.
+        assert_eq!(look(found(2, "two"), Origin::Lagging), (false, missing));
+        assert_eq!(look(found(3, "three"), Origin::Newest), (false, None));
+        assert_eq!(look(found(2, "two"), Origin::Newest), (false, older));
+        assert_eq!(look(found(4, "four"), Origin::Newest), (false, None));
     }
 }

@@ -36,3 +36,29 @@ impl Mounted {
         self.watch.changed().await;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn what_is_there_is_read_once_there_is_a_manifest() {
+        let folder = tempfile::tempdir().unwrap();
+        let write = |name: &str, text: &[u8]| std::fs::write(folder.path().join(name), text).unwrap();
+        let mut mounted = Mounted::new(folder.path().to_owned());
+        write("routes-0.json", b"{}");
+        write("routes-99.json", b"{}");
+        write("endpoints-0.json", b"\xff");
+        assert_eq!(mounted.read(), None);
+        write("manifest.json", b"a manifest");
+        let parts = [("routes-0".parse().unwrap(), Arc::from("{}"))].into();
+        assert_eq!(mounted.read(), Some(Found { manifest: "a manifest".into(), parts }));
+        mounted.changed().await;
+    }
+
+    #[tokio::test]
+    async fn without_a_folder_there_is_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        assert_eq!(Mounted::new(folder.path().join("none")).read(), None);
+    }
+}

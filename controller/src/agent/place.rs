@@ -49,6 +49,14 @@ impl Place {
         Target::in_folder(&self.run, workers)
     }
 
+    /// Writes what Envoy starts with. An Envoy that starts at the same time finds it whole.
+    pub(super) fn write_bootstrap(&self, text: &str) -> Result<()> {
+        let path = self.bootstrap();
+        let new = path.with_extension("new");
+        let written = std::fs::write(&new, text).and_then(|()| std::fs::rename(&new, &path));
+        written.with_context(|| format!("write {}", path.display()))
+    }
+
     /// Removes the sockets that an earlier agent of this pod listened on. Envoy's are its own.
     pub(super) fn clear_sockets(&self) -> Result<()> {
         for socket in [self.target(1).agent, self.control()] {
@@ -60,5 +68,37 @@ impl Place {
             }
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_earlier_agents_sockets_go_and_envoys_stay() {
+        let folder = tempfile::tempdir().unwrap();
+        let run = folder.path().to_owned();
+        let place = Place { run: run.clone(), state: run.clone(), bundle: run };
+        place.clear_sockets().unwrap();
+        let target = place.target(1);
+        for socket in [&target.agent, &target.admin, &target.probe, &place.control()] {
+            std::fs::write(socket, "").unwrap();
+        }
+        place.clear_sockets().unwrap();
+        assert!(target.admin.exists() && target.probe.exists());
+        assert!(!target.agent.exists() && !place.control().exists());
+    }
+
+    #[test]
+    fn the_bootstrap_is_replaced_whole() {
+        let folder = tempfile::tempdir().unwrap();
+        let run = folder.path().to_owned();
+        let place = Place { run: run.clone(), state: run.clone(), bundle: run };
+        for text in ["one", "two"] {
+            place.write_bootstrap(text).unwrap();
+            assert_eq!(std::fs::read_to_string(place.bootstrap()).unwrap(), text);
+        }
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
     }
 }

@@ -63,8 +63,8 @@ impl InEffect {
     }
 }
 
-/// The running report.
-#[derive(Debug)]
+/// What is reported.
+#[derive(Debug, Default)]
 pub(super) struct Report(watch::Sender<Answer>);
 
 #[derive(Clone)]
@@ -77,9 +77,9 @@ struct Shared {
 impl Report {
     /// Listens on the port, and on the socket of the drain.
     pub(super) async fn start(options: &Options, admin: Admin) -> Result<Self> {
-        let (sender, answer) = watch::channel(Answer::default());
+        let report = Self::default();
         let end = Drain::new(admin.clone(), options.drain_delay, options.drain_limit);
-        let shared = Shared { answer, admin, drain: Arc::new(end) };
+        let shared = Shared { answer: report.answer(), admin, drain: Arc::new(end) };
         let asked = Router::new()
             .route("/startup", get(async || "started\n"))
             .route("/ready", get(ready))
@@ -96,7 +96,12 @@ impl Report {
             UnixListener::bind(&control).with_context(|| format!("listen on {}", control.display()))?;
         tokio::spawn(async { axum::serve(port, asked).await });
         tokio::spawn(async { axum::serve(socket, ordered).await });
-        Ok(Self(sender))
+        Ok(report)
+    }
+
+    /// What is said now, and from now on.
+    pub(super) fn answer(&self) -> watch::Receiver<Answer> {
+        self.0.subscribe()
     }
 
     /// This is in effect now.
@@ -104,12 +109,12 @@ impl Report {
         self.0.send_replace(Answer { in_effect: Some(bundle), not_taken: None });
     }
 
-    /// What was found is not taken.
-    pub(super) fn refused(&self, why: &Refused) {
-        let why = Some(why.to_string());
+    /// Why what was found last is not taken, if it is not.
+    pub(super) fn not_taken(&self, why: Option<&Refused>) {
+        let why = why.map(ToString::to_string);
         self.0.send_if_modified(|answer| {
             let is_new = answer.not_taken != why;
-            if is_new {
+            if is_new && let Some(why) = &why {
                 tracing::warn!(why, "a bundle is not taken");
             }
             answer.not_taken = why;
@@ -140,9 +145,11 @@ struct Known {
     counter: Option<u64>,
 }
 
-/// What is in effect; where the asker knows that, what is next.
+/// What is in effect; where the asker knows that, what is next: another bundle, or why there is none.
 async fn bundle(State(mut shared): State<Shared>, Query(known): Query<Known>) -> Json<Answer> {
+    let not_taken = shared.answer.borrow().not_taken.clone();
     let is_news = |answer: &Answer| match &answer.in_effect {
+        _ if answer.not_taken != not_taken => true,
         Some(bundle) => {
             known.known.as_ref() != Some(&bundle.hash)
                 || known.counter != Some(bundle.counter)

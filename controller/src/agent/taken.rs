@@ -114,13 +114,13 @@ impl Taken {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use gatewasm_routing::config::FilterConfig;
 
     use super::*;
     use crate::render::{Bindings, ConfigSource};
 
-    fn settings() -> Settings {
+    pub(in crate::agent) fn settings() -> Settings {
         Settings {
             bindings: Bindings::new(),
             source: ConfigSource::Ads,
@@ -130,7 +130,7 @@ mod tests {
     }
 
     /// Bundle number `counter`, whose content is `content`.
-    fn found(counter: u64, content: &str) -> Found {
+    pub(in crate::agent) fn found(counter: u64, content: &str) -> Found {
         let mut resources = Resources::default();
         resources.clusters.insert(content.to_owned(), serde_json::json!({"name": content}));
         let bundle = Bundle::of(&resources, &FilterConfig::default()).unwrap();

@@ -63,6 +63,11 @@ impl Manifest {
         serde_json::to_string_pretty(self).unwrap_or_default() + "\n"
     }
 
+    /// Whether `text` is the part of this name that is meant.
+    pub(crate) fn means(&self, name: PartName, text: &str) -> bool {
+        self.parts.get(&name).is_some_and(|hash| sha256(text) == *hash)
+    }
+
     /// SHA-256 of what the bundle holds: the same for the same content, whatever the counter.
     pub fn content_hash(&self) -> String {
         let lines: String = self.parts.iter().map(|(name, hash)| format!("{name} {hash}\n")).collect();

@@ -1,3 +1,5 @@
+//! The way of Envoy's resources into parts and back, and what is refused on it.
+
 use std::net::SocketAddr;
 
 use gatewasm_routing::config::{Backend, FilterConfig, Listener, Protocol, Route, RouteKind, Rule};

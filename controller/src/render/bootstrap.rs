@@ -61,7 +61,11 @@ pub fn bootstrap(settings: &Settings, addresses: &Addresses) -> Value {
         bootstrap["dynamic_resources"]["ads_config"] = json!({
             "api_type": "GRPC",
             "transport_api_version": "V3",
-            "grpc_services": [{"envoy_grpc": {"cluster_name": AGENT}}],
+            "grpc_services": [{"envoy_grpc": {
+                "cluster_name": AGENT,
+                // An agent that was started again is found at once (Envoy by itself pauses for up to 30 s).
+                "retry_policy": {"retry_back_off": {"base_interval": "0.1s", "max_interval": "1s"}},
+            }}],
         });
         bootstrap["static_resources"]["clusters"] = json!([agent(&Address::Pipe(addresses.agent.clone()))]);
     }
