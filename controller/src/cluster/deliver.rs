@@ -135,7 +135,13 @@ impl Task {
             let fault = result.as_ref().err().map(ToString::to_string);
             if let Some(fault) = &fault {
                 let ObjectKey { namespace, name } = &self.key;
-                tracing::warn!(kind = "Gateway", namespace, name, fault, "the data plane is not as it is wanted");
+                tracing::warn!(
+                    kind = "Gateway",
+                    namespace,
+                    name,
+                    fault,
+                    "the data plane is not as it is wanted"
+                );
             }
             let written = self.written.as_ref().map(|it| (it.counter, it.content_hash()));
             let now = Progress { written, fault };
@@ -183,10 +189,8 @@ impl Task {
     }
 
     async fn bring_about(&mut self, wanted: &Wanted) -> Result<(), ApplyError> {
-        let owner = Owner {
-            gateway: self.key.clone(),
-            uid: wanted.gateway.metadata.uid.clone().unwrap_or_default(),
-        };
+        let owner =
+            Owner { gateway: self.key.clone(), uid: wanted.gateway.metadata.uid.clone().unwrap_or_default() };
         if self.written.is_none() {
             self.written = self.read_manifest().await;
         }
@@ -233,7 +237,8 @@ impl Task {
 
     async fn write(&mut self, owner: &Owner, wanted: &Wanted, bundle: &Bundle) -> Result<(), ApplyError> {
         for (name, text) in bundle.parts() {
-            let object = self.object(wanted, &self.names.part(*name), name.file(), text, name.kind.is_secret());
+            let object =
+                self.object(wanted, &self.names.part(*name), name.file(), text, name.kind.is_secret());
             self.make(owner, Some(&object)).await?;
         }
         let gateway = self.key.to_string();

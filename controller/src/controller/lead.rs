@@ -111,7 +111,11 @@ impl Lead {
     }
 
     /// Makes statuses and bundles of what is there.
-    fn translate(&mut self, view: &View, key: &SessionKey) -> BTreeMap<ObjectKey, Result<Arc<Bundle>, String>> {
+    fn translate(
+        &mut self,
+        view: &View,
+        key: &SessionKey,
+    ) -> BTreeMap<ObjectKey, Result<Arc<Bundle>, String>> {
         let begin = Instant::now();
         let options = translate::Options { access_log: true, ..translate::Options::default() };
         let translation = translate(&view.snapshot, &options);
@@ -144,7 +148,8 @@ impl Lead {
             let Some(gateway) = view.snapshot.gateways.get(key) else { continue };
             let pods = pods(key, view);
             asked.extend(pods.iter().filter_map(|(pod, its)| Some(((*pod).clone(), ip(its)?))));
-            let answers = pods.iter().filter_map(|(pod, its)| self.agents.answer(&((*pod).clone(), ip(its)?)));
+            let answers =
+                pods.iter().filter_map(|(pod, its)| self.agents.answer(&((*pod).clone(), ip(its)?)));
             let reported = answers.filter_map(|answer| Some(answer.in_effect?.counter)).max().unwrap_or(0);
             let objects =
                 provision(key, gateway, &service::ports(gateway), &self.settings, replicas(key, view));
@@ -184,7 +189,10 @@ impl Lead {
                 continue;
             };
             let judgement = self.judge(key, plane, view);
-            let object = ObjectRef::namespaced("Service", &ObjectKey::new(&key.namespace, Names::of(&key.name).base()));
+            let object = ObjectRef::namespaced(
+                "Service",
+                &ObjectKey::new(&key.namespace, Names::of(&key.name).base()),
+            );
             let service = view.own.get(&object).and_then(|own| match &own.facts {
                 Facts::Service(service) => Some(&**service),
                 _ => None,

@@ -50,9 +50,10 @@ impl Plans {
 /// The bundle of one Gateway.
 fn bundle(model: &Model) -> Result<Arc<Bundle>, String> {
     let bindings = model.gateways.iter().flat_map(|(key, gateway)| {
-        gateway.listeners.values().map(move |listener| {
-            ((key.clone(), listener.port), SocketAddr::new(EVERYWHERE, listener.port))
-        })
+        gateway
+            .listeners
+            .values()
+            .map(move |listener| ((key.clone(), listener.port), SocketAddr::new(EVERYWHERE, listener.port)))
     });
     let settings = Settings {
         bindings: bindings.collect(),
@@ -60,9 +61,8 @@ fn bundle(model: &Model) -> Result<Arc<Bundle>, String> {
         filter_path: pod::FILTER.into(),
         access_log: true,
     };
-    accepted(model, &settings).map_err(|problems| {
-        problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
-    })?;
+    accepted(model, &settings)
+        .map_err(|problems| problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))?;
     let resources = render(model, &settings);
     Bundle::of(&resources, &model.filter_config).map(Arc::new).map_err(|error| error.to_string())
 }
