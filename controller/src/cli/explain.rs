@@ -25,9 +25,9 @@ use crate::normal_path::normalise;
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// Manifests: a file, a folder (not its subfolders), or - for standard input; repeatable. Also a filter config as
-    /// JSON.
+    /// JSON. Without any, the cluster of the current kubeconfig.
     // One value for each -f, unlike elsewhere: METHOD and URL follow.
-    #[arg(short, long, value_name = "PATH", required = true)]
+    #[arg(short, long, value_name = "PATH")]
     filename: Vec<PathBuf>,
 
     #[command(flatten)]

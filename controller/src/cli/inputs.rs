@@ -9,6 +9,7 @@ use gatewasm_routing::config::FilterConfig;
 use gatewasm_routing::{ConfigProblem, RouteTable, compile, parse};
 use serde_json::Value;
 
+use crate::cluster;
 use crate::model::Policy;
 use crate::problem::{Place, Problem, Severity};
 use crate::snapshot::Snapshot;
@@ -19,8 +20,8 @@ use crate::translate::{self, BackendOverride, Translation};
 #[derive(Debug, clap::Args)]
 pub(super) struct Inputs {
     /// Manifests: files, folders (not their subfolders), or - for standard input. Also a filter config: as JSON, or
-    /// as the file from which Envoy reads it.
-    #[arg(short, long = "filename", value_name = "PATH", required = true, num_args = 1..)]
+    /// as the file from which Envoy reads it. Without any, the cluster of the current kubeconfig.
+    #[arg(short, long = "filename", value_name = "PATH", num_args = 1..)]
     pub(super) filename: Vec<PathBuf>,
 
     #[command(flatten)]
@@ -37,7 +38,7 @@ pub(super) struct Backends {
 
 /// What the inputs came to.
 pub(super) enum Read {
-    /// Manifests, translated.
+    /// Objects of manifests or of a cluster, translated.
     Manifests {
         /// The objects that were taken.
         snapshot: Box<Snapshot>,
@@ -61,6 +62,9 @@ impl Inputs {
     /// When there is nothing to read at one of the paths: what is not looked at has no problems, and saying so would
     /// mislead.
     pub(super) fn read(&self) -> Result<Read> {
+        if self.filename.is_empty() {
+            return self.read_cluster();
+        }
         for path in self.filename.iter().filter(|path| path.as_os_str() != "-") {
             std::fs::metadata(path).with_context(|| format!("read {}", path.display()))?;
         }
@@ -94,6 +98,15 @@ impl Inputs {
         translation.problems.extend(loaded.problems);
         translation.problems.sort();
         Ok(Read::Manifests { snapshot: Box::new(loaded.snapshot), translation: Box::new(translation) })
+    }
+
+    /// Reads the cluster of the current kubeconfig.
+    fn read_cluster(&self) -> Result<Read> {
+        ensure!(self.backends.backends.is_empty(), "--backend is for manifests; name them with -f");
+        let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+        let snapshot = runtime.block_on(cluster::read())?;
+        let translation = translate::translate(&snapshot, &translate::Options::default());
+        Ok(Read::Manifests { snapshot: Box::new(snapshot), translation: Box::new(translation) })
     }
 
     /// The filter config of the inputs, its table, and the policies that manifests ask for: of a filter config only

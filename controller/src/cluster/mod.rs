@@ -14,6 +14,7 @@ pub mod failure;
 mod kinds;
 pub mod lease;
 pub mod metrics;
+mod once;
 mod own;
 pub mod pace;
 mod pods;
@@ -32,6 +33,7 @@ mod mock;
 mod tests;
 
 pub use document::Held;
+pub use once::read;
 pub use own::Facts;
 pub use pods::Pod;
 pub use state::Revisions;

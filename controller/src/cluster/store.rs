@@ -69,6 +69,15 @@ impl Store {
         self.0.changes.subscribe()
     }
 
+    /// Waits until everything that is needed has been listed.
+    pub async fn complete(&self) {
+        let mut changes = self.changes();
+        while !self.view().is_complete {
+            // The sender is this store's.
+            let _ = changes.changed().await;
+        }
+    }
+
     /// What has not been listed yet, and why, where that is known: for readiness. Empty where everything has.
     pub fn missing(&self) -> Vec<String> {
         self.lock().missing()

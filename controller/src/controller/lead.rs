@@ -25,7 +25,7 @@ use crate::data_plane::{Delivered, Judgement, Pod, SILENCE, Unprogrammed, comple
 use crate::object::{ObjectKey, ObjectRef};
 use crate::provision::addresses::addresses;
 use crate::provision::names::{Names, label_value};
-use crate::provision::{self, provision, service};
+use crate::provision::{self, pod, provision, service};
 use crate::status::{PROGRAMMED, Statuses};
 use crate::translate::{self, translate};
 
@@ -117,7 +117,11 @@ impl Lead {
         key: &SessionKey,
     ) -> BTreeMap<ObjectKey, Result<Arc<Bundle>, String>> {
         let begin = Instant::now();
-        let options = translate::Options { access_log: true, ..translate::Options::default() };
+        let options = translate::Options {
+            access_log: true,
+            reserved_port: Some(pod::AGENT_PORT),
+            ..translate::Options::default()
+        };
         let translation = translate(&view.snapshot, &options);
         self.statuses = translation.statuses;
         for (name, status) in &mut self.statuses.gateway_classes {

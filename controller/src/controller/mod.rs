@@ -65,7 +65,7 @@ pub async fn run(options: Options) -> Result<()> {
 
     let lease = ObjectKey::new(&options.namespace, LEASE);
     let work = async {
-        until_complete(&store).await;
+        store.complete().await;
         readiness.reached();
         let mut leadership = lease::acquire(client.clone(), &lease, &options.name, Timing::default()).await;
         metrics.leads();
@@ -89,14 +89,5 @@ pub async fn run(options: Options) -> Result<()> {
         result = work => result,
         () = follow => bail!("the watches ended"),
         result = serve => result.context("answer on the controller's port"),
-    }
-}
-
-/// Waits until every watch has listed its objects.
-async fn until_complete(store: &Store) {
-    let mut changes = store.changes();
-    while !store.view().is_complete {
-        // The sender is the store's, which is ours.
-        let _ = changes.changed().await;
     }
 }

@@ -3,10 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
-use super::Problems;
 use super::gateway_class::Classes;
 use super::listener::{self, Listener};
 use super::reference_grant::Grants;
+use super::{Options, Problems};
 use crate::api;
 use crate::object::{ObjectKey, ObjectRef};
 use crate::snapshot::Snapshot;
@@ -28,6 +28,7 @@ pub(super) fn translate<'a>(
     snapshot: &'a Snapshot,
     classes: &Classes<'_>,
     grants: &Grants<'_>,
+    options: &Options,
     problems: &mut Problems,
 ) -> BTreeMap<ObjectKey, Gateway<'a>> {
     let mut gateways = BTreeMap::new();
@@ -35,7 +36,7 @@ pub(super) fn translate<'a>(
         let class = object.spec.gateway_class_name.as_str();
         let place = ObjectRef::namespaced("Gateway", key);
         if let Some(class_faults) = classes.get(class) {
-            let gateway = translate_one(key, object, class_faults, snapshot, grants, problems);
+            let gateway = translate_one(key, object, class_faults, snapshot, grants, options, problems);
             problems.errors(&place, &gateway.faults);
             gateways.insert(key.clone(), gateway);
         } else if !snapshot.gateway_classes.contains_key(class) {
@@ -56,6 +57,7 @@ fn translate_one<'a>(
     class_faults: &[Fault],
     snapshot: &Snapshot,
     grants: &Grants<'_>,
+    options: &Options,
     problems: &mut Problems,
 ) -> Gateway<'a> {
     let spec = &object.spec;
@@ -92,7 +94,7 @@ fn translate_one<'a>(
         }
     }
     warn_of_what_has_no_effect(key, object, problems);
-    let listeners = listener::translate(key, object, snapshot, grants, problems);
+    let listeners = listener::translate(key, object, snapshot, grants, options, problems);
     Gateway { object, faults, addresses: addresses.into_iter().collect(), listeners }
 }
 

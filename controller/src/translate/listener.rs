@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 
 use gatewasm_routing::config::{self, Protocol, RouteKind};
 
-use super::Problems;
 use super::certificate;
 use super::hostname;
 use super::reference_grant::Grants;
+use super::{Options, Problems};
 use crate::api::{self, GROUP, RouteGroupKind, TlsMode};
 use crate::model;
 use crate::object::{ObjectKey, ObjectRef};
@@ -45,6 +45,7 @@ pub(super) fn translate<'a>(
     gateway: &'a api::Gateway,
     snapshot: &Snapshot,
     grants: &Grants<'_>,
+    options: &Options,
     problems: &mut Problems,
 ) -> Vec<Listener<'a>> {
     let place = ObjectRef::namespaced("Gateway", key);
@@ -56,6 +57,10 @@ pub(super) fn translate<'a>(
         }
         let field = format!("spec.listeners[{i}]");
         let mut listener = translate_one(spec, &field);
+        if options.reserved_port == Some(spec.port.get()) {
+            let message = format!("Port {} is the data plane's own; use another one.", spec.port);
+            listener.faults.push(Fault::new(format!("{field}.port"), "PortUnavailable", message));
+        }
         if listener.protocol == Some(Protocol::Https) && listener.faults.is_empty() {
             check_client_certificates(&mut listener, gateway, &field);
             read_certificates(&mut listener, key, &field, snapshot, grants);

@@ -52,6 +52,8 @@ pub struct Options {
     pub access_log: bool,
     /// The key by which sessions are sealed, where any rule has `sessionPersistence`.
     pub session_key: Option<String>,
+    /// A port of the data plane's own, which no listener can have.
+    pub reserved_port: Option<u16>,
 }
 
 /// What came of it.
@@ -91,7 +93,7 @@ pub fn translate(snapshot: &Snapshot, options: &Options) -> Translation {
     let mut backends = Backends::new(snapshot, options, &grants);
 
     let classes = gateway_class::translate(snapshot, &mut statuses, &mut problems);
-    let mut gateways = gateway::translate(snapshot, &classes, &grants, &mut problems);
+    let mut gateways = gateway::translate(snapshot, &classes, &grants, options, &mut problems);
     let http_routes = snapshot.http_routes.iter().map(|(key, route)| Route::http(key, route));
     let grpc_routes = snapshot.grpc_routes.iter().map(|(key, route)| Route::grpc(key, route));
     for route in http_routes.chain(grpc_routes) {

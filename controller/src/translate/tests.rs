@@ -106,3 +106,16 @@ fn the_key_of_sessions_is_there_where_there_are_sessions() {
     assert_eq!(key(&options).as_deref(), Some("key"));
     assert_eq!(key(&Options::default()), None);
 }
+
+#[test]
+fn a_listener_cannot_have_the_port_of_the_data_planes_own() {
+    let reserved = |port| {
+        let translation = run(&Options { reserved_port: Some(port), ..Options::default() });
+        let gateway = translation.statuses.gateways.values().next().unwrap();
+        let accepted = gateway.listeners[0].conditions[0].clone();
+        (accepted.reason, accepted.message, translation.model.gateways.len())
+    };
+    assert_eq!(reserved(81).0, "Accepted");
+    let message = "spec.listeners[0].port: Port 80 is the data plane's own; use another one.";
+    assert_eq!(reserved(80), ("PortUnavailable".to_owned(), message.to_owned(), 0));
+}
