@@ -39,7 +39,7 @@ func (b *bench) flip(ctx context.Context, count int) error {
 
 	client := b.NewClient(16)
 	defer client.Close()
-	requests, failed, mixed := 0, 0, 0
+	requests, failed, mixed := 0, map[int]int{}, 0
 	seen := map[int]bool{}
 	loading, stop := context.WithCancel(ctx)
 	done := make(chan struct{})
@@ -50,7 +50,7 @@ func (b *bench) flip(ctx context.Context, count int) error {
 			version, err := strconv.Atoi(answer.Version)
 			switch {
 			case answer.Status != http.StatusOK || err != nil:
-				failed++
+				failed[answer.Status]++
 			case answer.Backend != backend(version):
 				mixed++
 			default:
@@ -77,8 +77,18 @@ func (b *bench) flip(ctx context.Context, count int) error {
 	}
 	delete(seen, 0)
 	of := fmt.Sprintf("%d flips every %s among %d routes, %d requests: ", b.flips, flipEvery, count, requests)
-	b.table.must(of+"not 200", failed, 0)
+	b.table.must(of+"not 200", total(failed), 0)
 	b.table.must(of+"of two versions at once", mixed, 0)
 	b.table.must(of+"flips seen", len(seen), b.flips)
 	return b.Delete(ctx, rig.Routes, "flip")
+}
+
+// total says which statuses there were, beside how many.
+func total(statuses map[int]int) int {
+	sum := 0
+	for status, count := range statuses {
+		fmt.Printf("answered %d: %d times\n", status, count)
+		sum += count
+	}
+	return sum
 }
