@@ -44,7 +44,7 @@ pub(super) struct Lead {
     plans: Plans,
     planes: BTreeMap<ObjectKey, Plane>,
     published: Published,
-    statuses: Statuses,
+    statuses: Arc<Statuses>,
 }
 
 /// The data plane of one Gateway.
@@ -72,7 +72,7 @@ impl Lead {
             plans: Plans::default(),
             planes: BTreeMap::new(),
             published: Published::default(),
-            statuses: Statuses::default(),
+            statuses: Arc::default(),
         }
     }
 
@@ -100,6 +100,8 @@ impl Lead {
                 self.deliver(&view, &bundles);
                 self.publish(&view);
             }
+            // The store copies what it changes while somebody looks at it.
+            drop(view);
             let silence = self.next_silence();
             tokio::select! {
                 _ = changes.changed() => settle(&mut changes).await,
@@ -119,12 +121,13 @@ impl Lead {
         let begin = Instant::now();
         let options = translate::Options { access_log: true, ..translate::Options::default() };
         let translation = translate(&view.snapshot, &options);
-        self.statuses = translation.statuses;
-        for (name, status) in &mut self.statuses.gateway_classes {
+        let mut statuses = translation.statuses;
+        for (name, status) in &mut statuses.gateway_classes {
             if let Some(class) = view.snapshot.gateway_classes.get(name) {
                 status.conditions.push(view.crds.supported_version(&class.metadata));
             }
         }
+        self.statuses = Arc::new(statuses);
         let bundles = self.plans.of(&translation.model, |gateway| key.of_gateway(gateway));
         for (kind, count) in view.snapshot.counts() {
             self.tools.metrics.watched(kind, count);
@@ -182,9 +185,9 @@ impl Lead {
 
     /// Says what may be said.
     fn publish(&mut self, view: &View) {
-        let mut statuses = self.statuses.clone();
+        let mut gateways = self.statuses.gateways.clone();
         let mut judgements = BTreeMap::new();
-        for (key, status) in &mut statuses.gateways {
+        for (key, status) in &mut gateways {
             let (Some(plane), Some(gateway)) = (self.planes.get(key), view.snapshot.gateways.get(key)) else {
                 continue;
             };
@@ -200,7 +203,7 @@ impl Lead {
             complete(status, &judgement, addresses(key, gateway, service));
             judgements.insert(key.clone(), judgement);
         }
-        self.published.publish(&statuses, &judgements, view, &self.writer);
+        self.published.publish(&self.statuses, &gateways, &judgements, view, &self.writer);
     }
 
     fn judge(&self, key: &ObjectKey, plane: &Plane, view: &View) -> Judgement {
