@@ -264,9 +264,7 @@ impl Task {
     async fn make(&mut self, owner: &Owner, objects: Vec<Value>) -> Result<(), ApplyError> {
         let named = objects.into_iter().map(|object| (named(&object), object));
         let new: Vec<(ObjectRef, Value)> = named
-            .filter(|(name, object)| {
-                self.applied.get(name).is_none_or(|applied| applied.object != *object)
-            })
+            .filter(|(name, object)| self.applied.get(name).is_none_or(|applied| applied.object != *object))
             .collect();
         let applier = &self.tools.applier;
         let mut answers = stream::iter(new)

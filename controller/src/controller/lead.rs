@@ -33,6 +33,8 @@ use crate::translate::{self, translate};
 const QUIET: Duration = Duration::from_millis(5);
 /// But not for ever.
 const LONGEST: Duration = Duration::from_millis(50);
+/// A bundle that is on its way to the pods has this long to get there before the next one is made.
+const UNDER_WAY: Duration = Duration::from_millis(300);
 
 /// The leader.
 pub(super) struct Lead {
@@ -45,6 +47,8 @@ pub(super) struct Lead {
     planes: BTreeMap<ObjectKey, Plane>,
     published: Published,
     statuses: Arc<Statuses>,
+    /// When `statuses` and the bundles were made.
+    translated: Instant,
 }
 
 /// The data plane of one Gateway.
@@ -73,6 +77,7 @@ impl Lead {
             planes: BTreeMap::new(),
             published: Published::default(),
             statuses: Arc::default(),
+            translated: Instant::now(),
         }
     }
 
@@ -89,25 +94,31 @@ impl Lead {
             agents.mark_unchanged();
             deliveries.mark_unchanged();
             let view = self.tools.store.view();
+            let mut held_until = None;
             if view.is_complete {
                 let is_new = seen.is_none_or(|seen| {
                     (seen.snapshot, seen.crds) != (view.revisions.snapshot, view.revisions.crds)
                 });
-                if is_new {
+                // Statuses are published when their bundle is in effect. In a storm of changes none would ever be, if
+                // each were overtaken by the next.
+                let until = self.translated + UNDER_WAY;
+                held_until =
+                    Some(until).filter(|_| is_new && Instant::now() < until && self.is_under_way(&view));
+                if is_new && held_until.is_none() {
                     bundles = self.translate(&view, &key);
+                    seen = Some(view.revisions);
                 }
-                seen = Some(view.revisions);
                 self.deliver(&view, &bundles);
                 self.publish(&view);
             }
+            let wake = held_until.unwrap_or_else(|| self.next_silence());
             // The store copies what it changes while somebody looks at it.
             drop(view);
-            let silence = self.next_silence();
             tokio::select! {
                 _ = changes.changed() => settle(&mut changes).await,
                 _ = agents.changed() => {}
                 _ = deliveries.changed() => {}
-                () = sleep_until(silence) => {}
+                () = sleep_until(wake) => {}
             }
         }
     }
@@ -128,6 +139,7 @@ impl Lead {
             }
         }
         self.statuses = Arc::new(statuses);
+        self.translated = Instant::now();
         let bundles = self.plans.of(&translation.model, |gateway| key.of_gateway(gateway));
         for (kind, count) in view.snapshot.counts() {
             self.tools.metrics.watched(kind, count);
@@ -204,6 +216,11 @@ impl Lead {
             judgements.insert(key.clone(), judgement);
         }
         self.published.publish(&self.statuses, &gateways, &judgements, view, &self.writer);
+    }
+
+    /// Whether pods are still to bring a bundle into effect that they were given.
+    fn is_under_way(&self, view: &View) -> bool {
+        self.planes.iter().any(|(key, plane)| !self.judge(key, plane, view).publish)
     }
 
     fn judge(&self, key: &ObjectKey, plane: &Plane, view: &View) -> Judgement {
