@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 )
 
@@ -54,6 +55,20 @@ func find(command, pod string) (Process, error) {
 		}
 	}
 	return Process{}, fmt.Errorf("no process %q of pod %s on this node; is this run inside of it?", command, pod)
+}
+
+// Signal sends it a signal.
+func (p Process) Signal(signal syscall.Signal) error {
+	id, err := strconv.Atoi(filepath.Base(p.folder))
+	if err != nil {
+		return err
+	}
+	return syscall.Kill(id, signal)
+}
+
+func (p Process) String() string {
+	line, _ := os.ReadFile(p.folder + "/comm")
+	return fmt.Sprintf("process %s %s", filepath.Base(p.folder), bytes.TrimSpace(line))
 }
 
 // Resident is the memory that it has, in MiB.
