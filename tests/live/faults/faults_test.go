@@ -5,12 +5,15 @@ package faults
 
 import (
 	"context"
+	"encoding/base64"
 	"encoding/json"
+	"errors"
 	"flag"
 	"fmt"
 	"net/http"
 	"os"
 	"os/exec"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -81,16 +84,21 @@ func storm(t *testing.T, rounds int, between func(round int)) rig.Bundle {
 	return bundle
 }
 
-// traffic asks the good route until the test ends, or until stop is called, and fails it for every request that failed.
+// traffic asks the good route all the while.
 func traffic(t *testing.T) (stop func()) {
 	t.Helper()
-	client := cluster.NewClient(8)
+	return load(t, cluster.NewClient(8), goodHost)
+}
+
+// load asks a host until the test ends, or until stop is called, and fails the test for every request that failed.
+func load(t *testing.T, client *rig.Client, host string) (stop func()) {
+	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan struct{})
 	requests, failed := 0, map[int]int{}
 	go func() {
 		defer close(done)
-		client.Load(ctx, 50, goodHost, "/", func(answer rig.Answer) {
+		client.Load(ctx, 50, host, "/", func(answer rig.Answer) {
 			requests++
 			if answer.Status != http.StatusOK || answer.Backend != "b" {
 				failed[answer.Status]++
@@ -177,6 +185,67 @@ func TestDeletedConfigMapsAreMadeAgain(t *testing.T) {
 	if err != nil {
 		t.Error(err)
 	}
+}
+
+func TestARotatedSecretIsServedAtOnce(t *testing.T) {
+	const host, rotations = "secure.example", 20
+	ctx := t.Context()
+	authority, err := rig.NewAuthority()
+	if err != nil {
+		t.Fatal(err)
+	}
+	issue := func(serial int64) map[string]any {
+		data, err := authority.Issue(host, serial)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return map[string]any{"type": "kubernetes.io/tls", "data": data}
+	}
+	secret := issue(100)
+	secret["apiVersion"], secret["kind"] = "v1", "Secret"
+	secret["metadata"] = map[string]any{"name": rig.SecretName, "namespace": rig.Namespace}
+	// As JSON writes it.
+	secret["data"] = encoded(secret["data"].(map[string][]byte))
+	route := rig.Route{Name: "secure", Host: host, Path: "/", Backend: "b", Listener: "https"}
+	if err := errors.Join(
+		cluster.Create(ctx, rig.Secrets, secret), cluster.Create(ctx, rig.Routes, route.Object()),
+	); err != nil {
+		t.Fatal(err)
+	}
+	var newest atomic.Int64
+	client := cluster.NewTLSClient(authority, host, func(serial int64) { newest.Store(serial) })
+	served := func(serial int64) {
+		err := rig.Eventually(ctx, 30*time.Second, func() error {
+			answer, err := client.Get(host, "/")
+			if err == nil && (answer.Status != http.StatusOK || newest.Load() != serial) {
+				err = fmt.Errorf("status %d, certificate %d", answer.Status, newest.Load())
+			}
+			return err
+		})
+		if err != nil {
+			t.Fatalf("certificate %d: %v", serial, err)
+		}
+	}
+	served(100)
+	traffic(t)
+	load(t, client, host)
+	began := time.Now()
+	for serial := int64(101); serial <= 100+rotations; serial++ {
+		patch, _ := json.Marshal(issue(serial))
+		if err := cluster.Merge(ctx, rig.Secrets, rig.SecretName, string(patch)); err != nil {
+			t.Fatal(err)
+		}
+		served(serial)
+	}
+	t.Logf("a new certificate is served after %s, on average", time.Since(began)/rotations)
+}
+
+func encoded(data map[string][]byte) map[string]any {
+	texts := map[string]any{}
+	for name, bytes := range data {
+		texts[name] = base64.StdEncoding.EncodeToString(bytes)
+	}
+	return texts
 }
 
 // With one pod, requests cannot but fail while its Envoy starts; before and after that they must not.

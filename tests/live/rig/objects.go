@@ -14,14 +14,15 @@ import (
 // Most that are created or deleted at the same time.
 const atOnce = 16
 
-// Route is an HTTPRoute of the Gateway with one rule.
+// Route is an HTTPRoute with one rule, of the Gateway's listener "http" if it says no other.
 type Route struct {
 	Name    string
 	Host    string
 	Path    string
 	Backend string
-	// Labels of the object.
-	Set string
+	// Set is a label of the object.
+	Set      string
+	Listener string
 }
 
 // Object is the route's manifest. It sets a response header, as most routes do something of the kind.
@@ -30,10 +31,14 @@ func (r Route) Object() map[string]any {
 	if r.Set != "" {
 		metadata["labels"] = map[string]any{"set": r.Set}
 	}
+	listener := r.Listener
+	if listener == "" {
+		listener = "http"
+	}
 	return map[string]any{
 		"apiVersion": gatewayAPI.String(), "kind": "HTTPRoute", "metadata": metadata,
 		"spec": map[string]any{
-			"parentRefs": []any{map[string]any{"name": GatewayName}},
+			"parentRefs": []any{map[string]any{"name": GatewayName, "sectionName": listener}},
 			"hostnames":  []any{r.Host},
 			"rules":      []any{Rule(r.Path, r.Backend, "of-"+r.Name)},
 		},

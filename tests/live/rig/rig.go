@@ -100,7 +100,7 @@ func (c *Cluster) Remove(ctx context.Context) error {
 	if err != nil && !apierrors.IsNotFound(err) {
 		return err
 	}
-	return Eventually(ctx, 3*time.Minute, func() error {
+	return Eventually(ctx, 10*time.Minute, func() error {
 		_, err := c.client.Resource(namespaces).Get(ctx, Namespace, metav1.GetOptions{})
 		switch {
 		case apierrors.IsNotFound(err):
