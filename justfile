@@ -88,6 +88,18 @@ cluster *ARGUMENTS:
 conformance *ARGUMENTS:
     @tests/conformance/run.sh "$@"
 
+# Figures of that cluster: how long changes take and what they cost; `-full` for as many samples as docs/benchmarks.md has
+[group('cluster')]
+[positional-arguments]
+bench-cluster *ARGUMENTS:
+    @tests/live/run.sh bench-cluster "$@"
+
+# What fails in that cluster: controllers killed, API server stopped, objects deleted; flags are `go test`'s: `-test.run=Killed`
+[group('cluster')]
+[positional-arguments]
+test-faults *ARGUMENTS:
+    @tests/live/run.sh faults.test -test.v -test.timeout=60m "$@"
+
 # Figures: nanoseconds per decision, CPU per request in Envoy, size of the filter
 [group('test')]
 bench: (tools "bench") build

@@ -82,6 +82,11 @@ build_suite() {
         && go build -ldflags "$strip" -o "$1/bin/echo-basic" sigs.k8s.io/gateway-api/conformance/echo-basic)
 }
 
+build_live() {
+    (cd tests/live && go vet ./... && go build -ldflags "$strip" -o "$1/bin/bench-cluster" ./bench \
+        && go test -c -ldflags "$strip" -o "$1/bin/faults.test" ./faults)
+}
+
 build_images() {
     local pack=$1/pack names=()
     mkdir "$1/images"
@@ -104,6 +109,7 @@ part images "$suite" manifests/images tests/cluster/pause tests/cluster/coredns
 if [ "${1:-}" != images ]; then
     part node tests/cluster/versions.env
     part kube "${module[@]}" tests/cluster/kube tests/cluster/loadbalancer
+    part live tests/live
     part box "${module[@]}" tests/cluster/box tests/cluster/smoke tests/cluster/loadbalancer
 fi
 

@@ -6,7 +6,7 @@ use super::part::{Kind, PartName};
 
 /// A part is divided before it grows beyond this, as long as there may be more parts. A change of one thing writes,
 /// sends and reads its whole part, so that small parts make fast changes.
-const COMFORTABLE: usize = 128 * 1024;
+const COMFORTABLE: usize = 32 * 1024;
 
 /// How many parts of `kind` things of `size` bytes in all are divided into: a power of two, so that a part that is
 /// divided further spreads over two, and nothing else moves.

@@ -132,7 +132,14 @@ impl Bundle {
 /// The filter config by route, without what is secret. All listeners stand in the first part, and in the others those
 /// whose routes they have.
 fn routes(config: &FilterConfig) -> BTreeMap<PartName, FilterConfig> {
-    let empty = |listener: &Listener| Listener { routes: Vec::new(), ..listener.clone() };
+    let empty = |listener: &Listener| Listener {
+        name: listener.name.clone(),
+        gateway: listener.gateway.clone(),
+        port: listener.port,
+        protocol: listener.protocol,
+        hostname: listener.hostname.clone(),
+        routes: Vec::new(),
+    };
     let share = |listeners| FilterConfig { session_key: None, listeners, ..*config };
     let all = config.listeners.iter().flat_map(|listener| &listener.routes);
     let count = count(Kind::Routes, all.map(size_of).sum());

@@ -10,10 +10,10 @@ use std::time::Duration;
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
+use futures::stream::{self, StreamExt as _};
 use k8s_openapi::api::core::v1::ConfigMap;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference};
 use kube::api::TypeMeta;
-use kube::core::DynamicObject;
 use kube::{Api, Client};
 use serde_json::{Value, json};
 use tokio::sync::watch;
@@ -31,6 +31,8 @@ use crate::provision::{Kind, labels, names::Names};
 
 /// After a failure everything is looked at again. Each object has a pace of its own beside that.
 const RETRY: Duration = Duration::from_millis(500);
+/// Parts of a bundle that are written at the same time.
+const AT_ONCE: usize = 8;
 
 /// What one Gateway's data plane is to be.
 #[derive(Clone, Debug, PartialEq)]
@@ -197,13 +199,13 @@ impl Task {
         // Pods start with an account, its rights and a bundle.
         let is_first = |kind: &Kind| *kind <= Kind::RoleBinding;
         for (_, object) in wanted.objects.iter().filter(|(kind, _)| is_first(kind)) {
-            self.make(&owner, object.as_ref()).await?;
+            self.make(&owner, object.iter().cloned().collect()).await?;
         }
         if let Some(bundle) = &wanted.bundle {
             self.write(&owner, wanted, bundle).await?;
         }
         for (_, object) in wanted.objects.iter().filter(|(kind, _)| !is_first(kind)) {
-            self.make(&owner, object.as_ref()).await?;
+            self.make(&owner, object.iter().cloned().collect()).await?;
         }
         self.delete_what_is_not_wanted(&owner, wanted).await
     }
@@ -236,11 +238,10 @@ impl Task {
     }
 
     async fn write(&mut self, owner: &Owner, wanted: &Wanted, bundle: &Bundle) -> Result<(), ApplyError> {
-        for (name, text) in bundle.parts() {
-            let object =
-                self.object(wanted, &self.names.part(*name), name.file(), text, name.kind.is_secret());
-            self.make(owner, Some(&object)).await?;
-        }
+        let parts = bundle.parts().iter().map(|(name, text)| {
+            self.object(wanted, &self.names.part(*name), name.file(), text, name.kind.is_secret())
+        });
+        self.make(owner, parts.collect()).await?;
         let gateway = self.key.to_string();
         let hash = bundle.manifest(&gateway, 0).content_hash();
         let last = self.written.as_ref().map_or(0, |manifest| manifest.counter);
@@ -251,7 +252,7 @@ impl Task {
         let manifest = bundle.manifest(&gateway, counter);
         let name = self.names.manifest();
         let object = self.object(wanted, &name, Manifest::FILE.to_owned(), &manifest.text(), false);
-        self.make(owner, Some(&object)).await?;
+        self.make(owner, vec![object]).await?;
         if self.written.as_ref() != Some(&manifest) {
             self.tools.metrics.delivered();
             self.written = Some(manifest);
@@ -259,19 +260,27 @@ impl Task {
         Ok(())
     }
 
-    /// Applies an object, unless it was applied just so before.
-    async fn make(&mut self, owner: &Owner, object: Option<&Value>) -> Result<(), ApplyError> {
-        let Some(object) = object else { return Ok(()) };
-        let text = |path: &str| object.pointer(path).and_then(Value::as_str).unwrap_or_default().to_owned();
-        let key = ObjectKey::new(text("/metadata/namespace"), text("/metadata/name"));
-        let reference = ObjectRef::namespaced(&text("/kind"), &key);
-        if self.applied.get(&reference).is_some_and(|applied| applied.object == *object) {
-            return Ok(());
+    /// Applies those of the objects that were not applied just so before, in any order.
+    async fn make(&mut self, owner: &Owner, objects: Vec<Value>) -> Result<(), ApplyError> {
+        let named = objects.into_iter().map(|object| (named(&object), object));
+        let new: Vec<(ObjectRef, Value)> = named
+            .filter(|(name, object)| self.applied.get(name).is_none_or(|applied| applied.object != *object))
+            .collect();
+        let applier = &self.tools.applier;
+        let mut answers = stream::iter(new)
+            .map(|(name, object)| async move { (applier.apply(owner, &object).await, name, object) })
+            .buffer_unordered(AT_ONCE);
+        let mut result = Ok(());
+        while let Some((answer, name, object)) = answers.next().await {
+            match answer {
+                Ok(answer) => {
+                    let own = Own::new(answer.metadata, Facts::None);
+                    self.applied.insert(name, Applied { object, own, seen: false });
+                }
+                Err(error) => result = Err(error),
+            }
         }
-        let answer: DynamicObject = self.tools.applier.apply(owner, object).await?;
-        let own = Own::new(answer.metadata, Facts::None);
-        self.applied.insert(reference, Applied { object: object.clone(), own, seen: false });
-        Ok(())
+        result
     }
 
     fn object(&self, wanted: &Wanted, name: &str, file: String, text: &str, is_secret: bool) -> Value {
@@ -289,6 +298,13 @@ impl Task {
         let found = api.get_opt(&self.names.manifest()).await.ok()??;
         Manifest::read(found.data?.get(Manifest::FILE)?).ok()
     }
+}
+
+/// The name of an object of ours.
+fn named(object: &Value) -> ObjectRef {
+    let text = |path: &str| object.pointer(path).and_then(Value::as_str).unwrap_or_default();
+    let key = ObjectKey::new(text("/metadata/namespace"), text("/metadata/name"));
+    ObjectRef::namespaced(text("/kind"), &key)
 }
 
 /// Whether the watch shows a version from before the answer that we have. Versions of one object are ordered

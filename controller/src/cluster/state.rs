@@ -54,7 +54,7 @@ struct Progress {
 }
 
 /// Everything that is known.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct State {
     pub(super) revisions: Revisions,
     pub(super) snapshot: Arc<Snapshot>,
@@ -63,13 +63,44 @@ pub(super) struct State {
     pub(super) own: Arc<BTreeMap<ObjectRef, Own>>,
     pub(super) crds: Arc<Crds>,
     watches: BTreeMap<Watch, Progress>,
+    /// The watches that are needed by what is known now.
+    wanted: BTreeSet<Watch>,
+}
+
+impl Default for State {
+    fn default() -> Self {
+        let mut state = Self {
+            revisions: Revisions::default(),
+            snapshot: Arc::default(),
+            held: Arc::default(),
+            pods: Arc::default(),
+            own: Arc::default(),
+            crds: Arc::default(),
+            watches: BTreeMap::new(),
+            wanted: BTreeSet::new(),
+        };
+        state.find_wanted();
+        state
+    }
 }
 
 /// Watches.
 impl State {
     /// The watches that are needed by what is known now.
-    pub(super) fn wanted(&self) -> BTreeSet<Watch> {
-        wanted(&self.crds, secrets::referenced(&self.snapshot))
+    pub(super) fn wanted(&self) -> &BTreeSet<Watch> {
+        &self.wanted
+    }
+
+    fn find_wanted(&mut self) {
+        self.wanted = wanted(&self.crds, secrets::referenced(&self.snapshot));
+    }
+
+    /// Takes note of a change among the objects of a watch.
+    fn changed(&mut self, watch: &Watch) {
+        let refers = ["GatewayClass", "Gateway", "ReferenceGrant"].contains(&watch.kind.name);
+        if refers || matches!(watch.which, Which::CrdOf(_)) {
+            self.find_wanted();
+        }
     }
 
     /// Takes note of a watch. From now on its objects are taken.
@@ -84,6 +115,7 @@ impl State {
         for object in &progress.objects {
             self.take_out(watch, object);
         }
+        self.changed(watch);
         self.revisions.watches += 1;
     }
 
@@ -99,9 +131,9 @@ impl State {
 
     /// What is still missing, with the reason where there is one.
     pub(super) fn missing(&self) -> Vec<String> {
-        let missing = self.wanted().into_iter().filter(|watch| !self.is_settled(watch));
+        let missing = self.wanted.iter().filter(|watch| !self.is_settled(watch));
         missing
-            .map(|watch| match self.watches.get(&watch).and_then(|progress| progress.fault.as_deref()) {
+            .map(|watch| match self.watches.get(watch).and_then(|progress| progress.fault.as_deref()) {
                 Some(fault) => format!("{watch}: {fault}"),
                 None => format!("{watch}: not listed yet"),
             })
@@ -110,7 +142,7 @@ impl State {
 
     /// Whether everything that is needed was there once.
     pub(super) fn is_complete(&self) -> bool {
-        self.wanted().iter().all(|watch| self.is_settled(watch))
+        self.wanted.iter().all(|watch| self.is_settled(watch))
     }
 
     /// A Secret that may not be read is as good as absent: the Gateway that refers to it must not hold up the others.
@@ -135,15 +167,21 @@ impl State {
         let objects: BTreeSet<ObjectRef> = items.iter().map(|(object, _)| object.clone()).collect();
         let gone: Vec<ObjectRef> = progress.objects.difference(&objects).cloned().collect();
         for object in gone {
-            self.remove(watch, &object);
+            self.lose(watch, &object);
         }
         for (object, item) in items {
-            self.put(watch, object, item);
+            self.take(watch, object, item);
         }
+        self.changed(watch);
     }
 
     /// Takes one object. One that cannot be read leaves what was read of it before.
     pub(super) fn put(&mut self, watch: &Watch, object: ObjectRef, item: Item) {
+        self.take(watch, object, item);
+        self.changed(watch);
+    }
+
+    fn take(&mut self, watch: &Watch, object: ObjectRef, item: Item) {
         let Some(progress) = self.watches.get_mut(watch) else { return };
         progress.fault = None;
         if !progress.objects.contains(&object) {
@@ -201,6 +239,11 @@ impl State {
 
     /// Takes one object out.
     pub(super) fn remove(&mut self, watch: &Watch, object: &ObjectRef) {
+        self.lose(watch, object);
+        self.changed(watch);
+    }
+
+    fn lose(&mut self, watch: &Watch, object: &ObjectRef) {
         let Some(progress) = self.watches.get_mut(watch) else { return };
         if progress.objects.remove(object) {
             self.take_out(watch, object);

@@ -48,7 +48,7 @@ pub async fn follow(client: Client, store: Store) {
     let mut running: BTreeMap<Watch, AbortHandle> = BTreeMap::new();
     let mut changes = store.changes();
     loop {
-        let wanted = store.read(|state| state.wanted());
+        let wanted = store.read(|state| state.wanted().clone());
         running.retain(|watch, task| {
             let stays = wanted.contains(watch);
             if !stays {

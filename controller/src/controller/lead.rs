@@ -33,6 +33,8 @@ use crate::translate::{self, translate};
 const QUIET: Duration = Duration::from_millis(5);
 /// But not for ever.
 const LONGEST: Duration = Duration::from_millis(50);
+/// A bundle that is on its way to the pods has this long to get there before the next one is made.
+const UNDER_WAY: Duration = Duration::from_millis(300);
 
 /// The leader.
 pub(super) struct Lead {
@@ -44,7 +46,9 @@ pub(super) struct Lead {
     plans: Plans,
     planes: BTreeMap<ObjectKey, Plane>,
     published: Published,
-    statuses: Statuses,
+    statuses: Arc<Statuses>,
+    /// When `statuses` and the bundles were made.
+    translated: Instant,
 }
 
 /// The data plane of one Gateway.
@@ -72,7 +76,8 @@ impl Lead {
             plans: Plans::default(),
             planes: BTreeMap::new(),
             published: Published::default(),
-            statuses: Statuses::default(),
+            statuses: Arc::default(),
+            translated: Instant::now(),
         }
     }
 
@@ -89,23 +94,31 @@ impl Lead {
             agents.mark_unchanged();
             deliveries.mark_unchanged();
             let view = self.tools.store.view();
+            let mut held_until = None;
             if view.is_complete {
                 let is_new = seen.is_none_or(|seen| {
                     (seen.snapshot, seen.crds) != (view.revisions.snapshot, view.revisions.crds)
                 });
-                if is_new {
+                // Statuses are published when their bundle is in effect. In a storm of changes none would ever be, if
+                // each were overtaken by the next.
+                let until = self.translated + UNDER_WAY;
+                held_until =
+                    Some(until).filter(|_| is_new && Instant::now() < until && self.is_under_way(&view));
+                if is_new && held_until.is_none() {
                     bundles = self.translate(&view, &key);
+                    seen = Some(view.revisions);
                 }
-                seen = Some(view.revisions);
                 self.deliver(&view, &bundles);
                 self.publish(&view);
             }
-            let silence = self.next_silence();
+            let wake = held_until.unwrap_or_else(|| self.next_silence());
+            // The store copies what it changes while somebody looks at it.
+            drop(view);
             tokio::select! {
                 _ = changes.changed() => settle(&mut changes).await,
                 _ = agents.changed() => {}
                 _ = deliveries.changed() => {}
-                () = sleep_until(silence) => {}
+                () = sleep_until(wake) => {}
             }
         }
     }
@@ -123,12 +136,14 @@ impl Lead {
             ..translate::Options::default()
         };
         let translation = translate(&view.snapshot, &options);
-        self.statuses = translation.statuses;
-        for (name, status) in &mut self.statuses.gateway_classes {
+        let mut statuses = translation.statuses;
+        for (name, status) in &mut statuses.gateway_classes {
             if let Some(class) = view.snapshot.gateway_classes.get(name) {
                 status.conditions.push(view.crds.supported_version(&class.metadata));
             }
         }
+        self.statuses = Arc::new(statuses);
+        self.translated = Instant::now();
         let bundles = self.plans.of(&translation.model, |gateway| key.of_gateway(gateway));
         for (kind, count) in view.snapshot.counts() {
             self.tools.metrics.watched(kind, count);
@@ -186,9 +201,9 @@ impl Lead {
 
     /// Says what may be said.
     fn publish(&mut self, view: &View) {
-        let mut statuses = self.statuses.clone();
+        let mut gateways = self.statuses.gateways.clone();
         let mut judgements = BTreeMap::new();
-        for (key, status) in &mut statuses.gateways {
+        for (key, status) in &mut gateways {
             let (Some(plane), Some(gateway)) = (self.planes.get(key), view.snapshot.gateways.get(key)) else {
                 continue;
             };
@@ -204,7 +219,12 @@ impl Lead {
             complete(status, &judgement, addresses(key, gateway, service));
             judgements.insert(key.clone(), judgement);
         }
-        self.published.publish(&statuses, &judgements, view, &self.writer);
+        self.published.publish(&self.statuses, &gateways, &judgements, view, &self.writer);
+    }
+
+    /// Whether pods are still to bring a bundle into effect that they were given.
+    fn is_under_way(&self, view: &View) -> bool {
+        self.planes.iter().any(|(key, plane)| !self.judge(key, plane, view).publish)
     }
 
     fn judge(&self, key: &ObjectKey, plane: &Plane, view: &View) -> Judgement {

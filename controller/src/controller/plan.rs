@@ -8,7 +8,7 @@ use crate::bundle::Bundle;
 use crate::model::Model;
 use crate::object::ObjectKey;
 use crate::provision::pod;
-use crate::render::extension::accepted;
+use crate::render::extension::readable;
 use crate::render::{ConfigSource, Settings, render};
 
 /// Envoy binds the Gateway's own ports on every address of its pod.
@@ -61,8 +61,8 @@ fn bundle(model: &Model) -> Result<Arc<Bundle>, String> {
         filter_path: pod::FILTER.into(),
         access_log: true,
     };
-    accepted(model, &settings)
-        .map_err(|problems| problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))?;
     let resources = render(model, &settings);
+    readable(&resources.filter_config)
+        .map_err(|problems| problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))?;
     Bundle::of(&resources, &model.filter_config).map(Arc::new).map_err(|error| error.to_string())
 }

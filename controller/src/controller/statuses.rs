@@ -1,7 +1,9 @@
 //! Which status is wanted of which object, and when it may be published: what a bundle is about, when the bundle is in
 //! effect; what no data plane is about, at once.
+//!
+//! With thousands of routes most of what is looked at is as it was. That costs a look at the object here, and no copy.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use crate::api::ParentReference;
@@ -10,72 +12,138 @@ use crate::cluster::{Held, View};
 use crate::data_plane::Judgement;
 use crate::object::{ObjectKey, ObjectRef};
 use crate::status::merge::{Desired, names_us};
-use crate::status::{RouteStatus, Statuses};
+use crate::status::{GatewayClassStatus, GatewayStatus, RouteStatus, Statuses};
+
+/// The status of a route that names no Gateway of ours any more.
+static NO_PARENTS: RouteStatus = RouteStatus { parents: Vec::new() };
 
 /// What was wanted of each object last.
 #[derive(Default)]
-pub(super) struct Published(HashMap<ObjectRef, (Desired, Arc<Held>)>);
+pub(super) struct Published {
+    objects: HashMap<ObjectRef, Seen>,
+    /// The statuses that were looked at last, and the Gateways that were waited for then.
+    last: Option<(Arc<Statuses>, BTreeSet<ObjectKey>)>,
+}
+
+/// One object.
+struct Seen {
+    /// As the watch showed it when it was looked at last.
+    held: Arc<Held>,
+    /// What was wanted of it last, and as what the watch showed it then.
+    wanted: Option<(Desired, Arc<Held>)>,
+}
+
+/// A status that is wanted.
+enum Wish<'a> {
+    GatewayClass(&'a GatewayClassStatus),
+    Gateway(&'a GatewayStatus),
+    Route(&'a RouteStatus),
+}
 
 impl Published {
-    /// Hands the statuses that may be published to `writer`.
+    /// Hands the statuses that may be published to `writer`; of Gateways those in `gateways`, which are complete.
     pub(super) fn publish(
         &mut self,
-        statuses: &Statuses,
+        statuses: &Arc<Statuses>,
+        gateways: &BTreeMap<ObjectKey, GatewayStatus>,
         judgements: &BTreeMap<ObjectKey, Judgement>,
         view: &View,
         writer: &StatusWriter,
     ) {
-        self.0.retain(|object, _| {
-            let stays = view.held.contains_key(object);
-            if !stays {
-                writer.forget(object);
+        let waited_for: BTreeSet<ObjectKey> =
+            judgements.iter().filter(|(_, it)| !it.publish).map(|(key, _)| key.clone()).collect();
+        let is_new = self
+            .last
+            .as_ref()
+            .is_none_or(|(last, waited)| !Arc::ptr_eq(last, statuses) || *waited != waited_for);
+        for (object, held) in view.held.iter() {
+            let seen = self.objects.get(object);
+            let is_seen = seen.is_some_and(|seen| Arc::ptr_eq(&seen.held, held));
+            // What a Gateway's status says does not depend on the statuses alone.
+            if is_seen && !is_new && object.kind != "Gateway" {
+                continue;
             }
-            stays
-        });
-        let may = |gateway: &ObjectKey| judgements.get(gateway).is_none_or(|judgement| judgement.publish);
-        for (name, status) in &statuses.gateway_classes {
-            let object = ObjectRef::cluster("GatewayClass", name);
-            self.want(object, Desired::GatewayClass(status.clone()), view, writer);
+            let wish = wish(object, held, statuses, gateways, &waited_for);
+            let wish = wish.filter(|wish| {
+                let last = seen.and_then(|seen| seen.wanted.as_ref());
+                !last.is_some_and(|(last, of)| Arc::ptr_eq(of, held) && wish.is(last))
+            });
+            if is_seen && wish.is_none() {
+                continue;
+            }
+            let wanted = wish.map(|wish| wish.desired());
+            if let Some(desired) = wanted.clone() {
+                writer.want(object, existing(held), desired);
+            }
+            let wanted = wanted.map(|desired| (desired, Arc::clone(held)));
+            let before = self.objects.remove(object).and_then(|seen| seen.wanted);
+            self.objects.insert(object.clone(), Seen { held: Arc::clone(held), wanted: wanted.or(before) });
         }
-        for (key, status) in statuses.gateways.iter().filter(|(key, _)| may(key)) {
-            let object = ObjectRef::namespaced("Gateway", key);
-            self.want(object, Desired::Gateway(status.clone()), view, writer);
-        }
-        for (kind, routes) in [("HTTPRoute", &statuses.http_routes), ("GRPCRoute", &statuses.grpc_routes)] {
-            for (key, status) in routes {
-                let parents = status.parents.iter().map(|parent| gateway(&parent.parent_ref, key));
-                if parents.into_iter().all(|parent| may(&parent)) {
-                    let object = ObjectRef::namespaced(kind, key);
-                    self.want(object, Desired::Route(status.clone()), view, writer);
+        if self.objects.len() > view.held.len() {
+            self.objects.retain(|object, _| {
+                let stays = view.held.contains_key(object);
+                if !stays {
+                    writer.forget(object);
                 }
-            }
-            // Routes that name no Gateway of ours any more.
-            for (object, held) in view.held.iter().filter(|(object, _)| object.kind == kind) {
-                let key = ObjectKey::new(object.namespace.clone().unwrap_or_default(), &object.name);
-                if !routes.contains_key(&key) && names_us(&held.status) {
-                    self.want(object.clone(), Desired::Route(RouteStatus::default()), view, writer);
-                }
-            }
+                stays
+            });
         }
-    }
-
-    fn want(&mut self, object: ObjectRef, desired: Desired, view: &View, writer: &StatusWriter) {
-        let Some(held) = view.held.get(&object) else { return };
-        if self.0.get(&object).is_some_and(|(last, of)| Arc::ptr_eq(of, held) && *last == desired) {
-            return;
-        }
-        let existing = Existing {
-            uid: held.uid.clone(),
-            resource_version: held.resource_version.clone(),
-            generation: held.generation,
-            status: Arc::new(held.status.clone()),
-        };
-        writer.want(&object, existing, desired.clone());
-        self.0.insert(object, (desired, Arc::clone(held)));
+        self.last = Some((Arc::clone(statuses), waited_for));
     }
 }
 
-/// The Gateway that a parentRef of the route `key` names.
-fn gateway(parent: &ParentReference, key: &ObjectKey) -> ObjectKey {
-    ObjectKey::new(parent.namespace.as_ref().unwrap_or(&key.namespace), &parent.name)
+/// What is wanted of an object, if it may be published.
+fn wish<'a>(
+    object: &ObjectRef,
+    held: &Held,
+    statuses: &'a Statuses,
+    gateways: &'a BTreeMap<ObjectKey, GatewayStatus>,
+    waited_for: &BTreeSet<ObjectKey>,
+) -> Option<Wish<'a>> {
+    let key = ObjectKey::new(object.namespace.clone().unwrap_or_default(), &object.name);
+    let routes = match object.kind.as_str() {
+        "GatewayClass" => return statuses.gateway_classes.get(&object.name).map(Wish::GatewayClass),
+        "Gateway" if waited_for.contains(&key) => return None,
+        "Gateway" => return gateways.get(&key).map(Wish::Gateway),
+        "HTTPRoute" => &statuses.http_routes,
+        "GRPCRoute" => &statuses.grpc_routes,
+        _ => return None,
+    };
+    let Some(status) = routes.get(&key) else {
+        return names_us(&held.status).then_some(Wish::Route(&NO_PARENTS));
+    };
+    let waits = |parent: &ParentReference| {
+        let namespace = parent.namespace.as_ref().unwrap_or(&key.namespace);
+        waited_for.contains(&ObjectKey::new(namespace, &parent.name))
+    };
+    let waits = !waited_for.is_empty() && status.parents.iter().any(|parent| waits(&parent.parent_ref));
+    (!waits).then_some(Wish::Route(status))
+}
+
+fn existing(held: &Held) -> Existing {
+    Existing {
+        uid: held.uid.clone(),
+        resource_version: held.resource_version.clone(),
+        generation: held.generation,
+        status: Arc::new(held.status.clone()),
+    }
+}
+
+impl Wish<'_> {
+    fn is(&self, desired: &Desired) -> bool {
+        match (self, desired) {
+            (Self::GatewayClass(wish), Desired::GatewayClass(desired)) => *wish == desired,
+            (Self::Gateway(wish), Desired::Gateway(desired)) => *wish == desired,
+            (Self::Route(wish), Desired::Route(desired)) => *wish == desired,
+            _ => false,
+        }
+    }
+
+    fn desired(self) -> Desired {
+        match self {
+            Self::GatewayClass(status) => Desired::GatewayClass(status.clone()),
+            Self::Gateway(status) => Desired::Gateway(status.clone()),
+            Self::Route(status) => Desired::Route(status.clone()),
+        }
+    }
 }

@@ -37,7 +37,16 @@ pub(super) fn text(config: &FilterConfig, settings: &Settings) -> String {
 ///
 /// When there is anything.
 pub fn accepted(model: &Model, settings: &Settings) -> Result<(), Vec<ConfigProblem>> {
-    let config = parse(filter_config(model, settings).as_bytes()).map_err(|problem| vec![problem])?;
+    readable(&filter_config(model, settings))
+}
+
+/// The same of a configuration that was rendered already.
+///
+/// # Errors
+///
+/// When the filter would refuse anything of it.
+pub(crate) fn readable(filter_config: &str) -> Result<(), Vec<ConfigProblem>> {
+    let config = parse(filter_config.as_bytes()).map_err(|problem| vec![problem])?;
     compile(&config).map(drop)
 }
 
