@@ -88,6 +88,12 @@ cluster *ARGUMENTS:
 conformance *ARGUMENTS:
     @tests/conformance/run.sh "$@"
 
+# What an owner of a cluster does, on that cluster: the guide, restarts under load; flags are `go test`'s: `-test.run=Guide`
+[group('cluster')]
+[positional-arguments]
+test-cluster *ARGUMENTS:
+    @tests/e2e/run.sh "$@"
+
 # Figures: nanoseconds per decision, CPU per request in Envoy, size of the filter
 [group('test')]
 bench: (tools "bench") build

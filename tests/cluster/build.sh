@@ -82,6 +82,10 @@ build_suite() {
         && go build -ldflags "$strip" -o "$1/bin/echo-basic" sigs.k8s.io/gateway-api/conformance/echo-basic)
 }
 
+build_e2e() {
+    (cd tests/e2e && go vet ./... && go test -c -ldflags "$strip" -o "$1/bin/e2e.test" .)
+}
+
 build_images() {
     local pack=$1/pack names=()
     mkdir "$1/images"
@@ -104,6 +108,7 @@ part images "$suite" manifests/images tests/cluster/pause tests/cluster/coredns
 if [ "${1:-}" != images ]; then
     part node tests/cluster/versions.env
     part kube "${module[@]}" tests/cluster/kube tests/cluster/loadbalancer
+    part e2e tests/e2e
     part box "${module[@]}" tests/cluster/box tests/cluster/smoke tests/cluster/loadbalancer
 fi
 
