@@ -17,5 +17,6 @@ crds=$(cd tests/conformance && go list -m -f '{{.Dir}}' sigs.k8s.io/gateway-api)
 "${inside[@]}" kubectl wait --for=condition=Established crd --all --timeout=60s >/dev/null
 
 # Tests call `gatewasm` as a person does.
-bin=$(realpath "${CARGO_TARGET_DIR:-target}")/release
-exec "${inside[@]}" env "PATH=$bin:$PATH" "$built/bin/e2e.test" -test.v -test.timeout=30m "$@"
+PATH="$PATH:$(realpath "${CARGO_TARGET_DIR:-target}")/release"
+export PATH
+exec "${inside[@]}" "$built/bin/e2e.test" -test.v -test.timeout=30m "$@"

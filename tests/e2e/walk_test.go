@@ -6,11 +6,13 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"testing"
 )
 
-// A walk through a README: its commands, as they stand there, typed into one shell.
+// A walk through a README: its commands, as they stand there, typed into one shell. What they write stays in a folder of
+// the walk's own, which has the repository's manifests.
 type walk struct {
 	sections []section
 	commands io.Writer
@@ -38,8 +40,17 @@ func begin(t *testing.T, readme string) *walk {
 			}
 		}
 	}
+	folder := t.TempDir()
+	manifests, err := filepath.Abs("manifests")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink(manifests, folder+"/manifests"); err != nil {
+		t.Fatal(err)
+	}
 	// It ends at the first command that fails.
 	shell := exec.Command("bash", "-eu", "-o", "pipefail")
+	shell.Dir = folder
 	commands, err := shell.StdinPipe()
 	if err != nil {
 		t.Fatal(err)
