@@ -32,7 +32,7 @@ func TestNoRequestFails(t *testing.T) {
 	step := func(name string, replicas int, do func(t *testing.T)) {
 		t.Run(name, func(t *testing.T) {
 			settled(t, 0)
-			requests := load.Start(web.address, "http://foo.example.com/foo")
+			requests := load.Start(web.address, "http://foo.example.com/foo", "http://foo.example.com/foo?delay=6s")
 			time.Sleep(time.Second)
 			began := time.Now()
 			do(t)
@@ -59,6 +59,10 @@ func TestNoRequestFails(t *testing.T) {
 	step("a restart of one pod", 1, restart)
 	step("from one pod to three", 3, scale(3))
 	step("a restart of three pods", 3, restart)
+	step("one of three pods is deleted", 3, func(t *testing.T) {
+		pods := strings.Fields(kubectl(t, "-n", "infra", "get", "pods", "-o", "name"))
+		kubectl(t, "-n", "infra", "delete", pods[0])
+	})
 	step("from three pods to one", 1, scale(1))
 	step("the controller is deleted, and installed again", 1, func(t *testing.T) {
 		kubectl(t, "-n", "gatewasm-system", "delete", "deployment", "gatewasm-controller")

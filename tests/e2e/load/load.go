@@ -26,6 +26,8 @@ type kind struct {
 	// Whether a client keeps its one connection.
 	keeps bool
 	http2 bool
+	// Whether it asks for the URL of slow answers.
+	slow bool
 }
 
 var kinds = []kind{
@@ -34,12 +36,14 @@ var kinds = []kind{
 	{name: "HTTP/2", clients: 5, every: 50 * time.Millisecond, keeps: true, http2: true},
 	// Each in its turn, every 3 s: a connection that is idle most of the time has to be told, too, before it ends.
 	{name: "seldom used connection", clients: 4, every: 750 * time.Millisecond, keeps: true},
+	{name: "slow answer", clients: 10, every: 2 * time.Second, slow: true},
 }
 
 // Rate is how many requests a second are sent, where the machine is fast enough.
 const Rate = 200
 
-const limit = 10 * time.Second
+// A client does not wait longer, for a connection or an answer.
+const limit = 20 * time.Second
 
 // A Failure is one request that did not get the answer 200.
 type Failure struct {
@@ -60,9 +64,11 @@ func (f Failure) String() string {
 type Result struct {
 	Sent        int
 	Connections map[string]int
-	Slowest     time.Duration
-	Took        time.Duration
-	Failures    []Failure
+	// But for those that are meant to be slow.
+	Slowest time.Duration
+	// From the first to the last that was sent.
+	Took     time.Duration
+	Failures []Failure
 }
 
 func (r Result) String() string {
@@ -84,18 +90,18 @@ func (r Result) String() string {
 
 // A Load is under way until it is stopped.
 type Load struct {
-	address, url string
-	began        time.Time
-	stop         context.CancelFunc
-	clients      sync.WaitGroup
-	lock         sync.Mutex
-	result       Result
+	address, url, slow string
+	began              time.Time
+	stop               context.CancelFunc
+	clients            sync.WaitGroup
+	lock               sync.Mutex
+	result             Result
 }
 
-// Start sends requests for a URL to an address, whatever its host is.
-func Start(address, url string) *Load {
+// Start sends requests for a URL to an address, whatever its host is, and some for a URL that is answered slowly.
+func Start(address, url, slow string) *Load {
 	running, stop := context.WithCancel(context.Background())
-	load := &Load{address: address, url: url, began: time.Now(), stop: stop}
+	load := &Load{address: address, url: url, slow: slow, began: time.Now(), stop: stop}
 	load.result.Connections = map[string]int{}
 	for _, kind := range kinds {
 		turns := make(chan struct{}, 1000)
@@ -110,8 +116,9 @@ func Start(address, url string) *Load {
 // Stop ends it, and returns what came of it. Every request that was sent gets its time.
 func (l *Load) Stop() Result {
 	l.stop()
+	took := time.Since(l.began)
 	l.clients.Wait()
-	l.result.Took = time.Since(l.began)
+	l.result.Took = took
 	return l.result
 }
 
@@ -138,24 +145,28 @@ func (l *Load) client(kind kind, turns <-chan struct{}) {
 	}
 	defer transport.CloseIdleConnections()
 	client := &http.Client{Transport: transport, Timeout: limit}
+	url := l.url
+	if kind.slow {
+		url = l.slow
+	}
 	nth := 0
 	for range turns {
 		began := time.Now()
-		err := l.request(client, func(reused bool) {
+		err := request(client, url, func(reused bool) {
 			if !reused {
 				nth = 0
 			}
 			nth++
 		})
-		l.note(Failure{At: began, Took: time.Since(began), Kind: kind.name, Nth: nth}, err)
+		l.note(kind, Failure{At: began, Took: time.Since(began), Kind: kind.name, Nth: nth}, err)
 	}
 }
 
 // request sends one. It is a POST, which Go's client does not send a second time when its connection ends under it.
-func (l *Load) request(client *http.Client, connected func(reused bool)) error {
+func request(client *http.Client, url string, connected func(reused bool)) error {
 	trace := &httptrace.ClientTrace{GotConn: func(info httptrace.GotConnInfo) { connected(info.Reused) }}
 	request, err := http.NewRequestWithContext(httptrace.WithClientTrace(context.Background(), trace),
-		http.MethodPost, l.url, bytes.NewReader([]byte("load")))
+		http.MethodPost, url, bytes.NewReader([]byte("load")))
 	if err != nil {
 		return err
 	}
@@ -173,11 +184,13 @@ func (l *Load) request(client *http.Client, connected func(reused bool)) error {
 	return err
 }
 
-func (l *Load) note(request Failure, err error) {
+func (l *Load) note(kind kind, request Failure, err error) {
 	l.lock.Lock()
 	defer l.lock.Unlock()
 	l.result.Sent++
-	l.result.Slowest = max(l.result.Slowest, request.Took)
+	if !kind.slow {
+		l.result.Slowest = max(l.result.Slowest, request.Took)
+	}
 	if request.Nth == 1 {
 		l.result.Connections[request.Kind]++
 	}
