@@ -100,6 +100,12 @@ bench-cluster *ARGUMENTS:
 test-faults *ARGUMENTS:
     @tests/live/run.sh faults.test -test.v -test.timeout=60m "$@"
 
+# What an owner of a cluster does, on that cluster: the guide, restarts under load; flags are `go test`'s: `-test.run=Guide`
+[group('cluster')]
+[positional-arguments]
+test-cluster *ARGUMENTS:
+    @tests/e2e/run.sh "$@"
+
 # Figures: nanoseconds per decision, CPU per request in Envoy, size of the filter
 [group('test')]
 bench: (tools "bench") build

@@ -87,6 +87,10 @@ build_live() {
         && go test -c -ldflags "$strip" -o "$1/bin/faults.test" ./faults)
 }
 
+build_e2e() {
+    (cd tests/e2e && go test ./load && go test -c -ldflags "$strip" -o "$1/bin/e2e.test" .)
+}
+
 build_images() {
     local pack=$1/pack names=()
     mkdir "$1/images"
@@ -110,6 +114,7 @@ if [ "${1:-}" != images ]; then
     part node tests/cluster/versions.env
     part kube "${module[@]}" tests/cluster/kube tests/cluster/loadbalancer
     part live tests/live
+    part e2e tests/e2e
     part box "${module[@]}" tests/cluster/box tests/cluster/smoke tests/cluster/loadbalancer
 fi
 

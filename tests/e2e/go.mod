@@ -1,0 +1,3 @@
+module gatewasm/tests/e2e
+
+go 1.26.0
