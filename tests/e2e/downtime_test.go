@@ -19,7 +19,11 @@ const (
 func TestNoRequestFails(t *testing.T) {
 	install(t)
 	clear(t, "foo-ns", "bar-ns", "infra")
-	t.Cleanup(func() { clear(t, "foo-ns", "bar-ns", "infra") })
+	t.Cleanup(func() {
+		clear(t, "foo-ns", "bar-ns", "infra")
+		// Its controller is of another version now.
+		uninstall(t)
+	})
 	kubectl(t, "apply", "--server-side", "-f", guide+"gateway.yaml")
 	kubectl(t, "apply", "-f", guide+"foo.yaml", "-f", guide+"bar.yaml", "-f", guide+"cluster/backends.yaml")
 	kubectl(t, "-n", "foo-ns", "wait", "--for=condition=Available", "deployment", "--all", "--timeout=60s")
@@ -44,7 +48,7 @@ func TestNoRequestFails(t *testing.T) {
 			if len(result.Failures) > 0 {
 				t.Errorf("%d requests failed", len(result.Failures))
 			}
-			if rate := float64(result.Sent) / result.Took.Seconds(); rate < 0.95*load.Rate {
+			if rate := float64(result.Sent) / result.Took.Seconds(); rate < 0.9*load.Rate {
 				t.Errorf("only %.0f requests a second were sent", rate)
 			}
 		})

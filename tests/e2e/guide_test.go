@@ -15,6 +15,7 @@ const guide = "manifests/examples/guide/"
 // The guide in a cluster, by the commands of its README.
 func TestTheGuide(t *testing.T) {
 	clear(t, "foo-ns", "bar-ns", "infra")
+	uninstall(t)
 	walk := begin(t, guide+"cluster/README.md")
 
 	expect(t, walk.next(t, "1. Install"), `(?m)^gatewasm +gatewasm.dev/controller +True`)
@@ -39,7 +40,11 @@ func TestTheGuide(t *testing.T) {
 	}
 	expect(t, printed, `(?m)^HTTP/1.1 404 Not Found`)
 
-	walk.next(t, "5. Shift weight: 80/20")
+	printed = walk.next(t, "5. Ask why")
+	expect(t, printed, `(?m)^infra/web/http +foo.example.com .* env=canary .*foo-ns/foo-v2/8080`)
+	expect(t, printed, `(?m)^infra/web/http +bar.example.com .*bar-ns/bar/8080`)
+
+	walk.next(t, "6. Shift weight: 80/20")
 	eventually(t, 10*time.Second, func() error {
 		if share, err := web.shareOf("foo-v2", 50); err != nil || share == 0 {
 			return fmt.Errorf("foo-v2 has %v %%: %v", share, err)
@@ -55,7 +60,7 @@ func TestTheGuide(t *testing.T) {
 		t.Fatal("the canary:", err)
 	}
 
-	walk.next(t, "6. Shift weight: 0/100")
+	walk.next(t, "7. Shift weight: 0/100")
 	eventually(t, 10*time.Second, func() error {
 		if share, err := web.shareOf("foo-v2", 50); err != nil || share < 100 {
 			return fmt.Errorf("foo-v2 has %v %%: %v", share, err)
@@ -66,13 +71,13 @@ func TestTheGuide(t *testing.T) {
 		t.Fatalf("foo-v2 has %v %%, expected 100: %v", share, err)
 	}
 
-	expect(t, walk.next(t, "7. HTTPS"), `"service": "foo-v2"`)
+	expect(t, walk.next(t, "8. HTTPS"), `"service": "foo-v2"`)
 	if err := web.serves("bar.example.com/bar", "", "bar"); err != nil {
 		t.Fatal("cleartext:", err)
 	}
 
 	// The route says what it is not allowed, by whom, and where.
-	printed = walk.next(t, "8. Who may attach")
+	printed = walk.next(t, "9. Who may attach")
 	expect(t, printed, `(?m)^spec.parentRefs\[0\]: .*"bar-ns".*allowedRoutes`)
 	expect(t, printed, `(?m)^HTTP/1.1 404 Not Found`)
 	expect(t, printed, `"service": "foo-v2"`)
@@ -81,7 +86,7 @@ func TestTheGuide(t *testing.T) {
 	if len(before) < 8 {
 		t.Fatalf("the Gateway has only %v", before)
 	}
-	walk.next(t, "9. Take the Gateway away")
+	walk.next(t, "10. Take the Gateway away")
 	took := eventually(t, 90*time.Second, func() error {
 		if left := objects(t, "infra"); !slices.Equal(left, []string{"secrets/web-certificate"}) {
 			return fmt.Errorf("left behind: %v", left)
@@ -90,7 +95,7 @@ func TestTheGuide(t *testing.T) {
 	})
 	t.Logf("%d objects were gone after %s", len(before)-1, took.Round(time.Second/10))
 
-	walk.next(t, "10. Take everything away")
+	walk.next(t, "11. Take everything away")
 	walk.end(t)
 	left := kubectl(t, "get", "namespaces,clusterroles,clusterrolebindings", "-o", "name")
 	expectNone(t, left, `gatewasm|infra|-ns$`)

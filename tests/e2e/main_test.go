@@ -57,6 +57,12 @@ func eventually(t *testing.T, limit time.Duration, ask func() error) time.Durati
 	}
 }
 
+// uninstall takes gatewasm out of the cluster, however it was changed.
+func uninstall(t *testing.T) {
+	t.Helper()
+	kubectl(t, "delete", "--ignore-not-found", "--timeout=120s", "-f", "manifests/install.yaml")
+}
+
 // install puts gatewasm into the cluster, as a user would.
 func install(t *testing.T) {
 	t.Helper()

@@ -18,7 +18,7 @@ const delay = 10 * time.Second
 func TestRoutesFromAConfigMap(t *testing.T) {
 	clear(t, "gateway", "foo-ns", "bar-ns")
 	t.Cleanup(func() { clear(t, "gateway", "foo-ns", "bar-ns") })
-	kubectl(t, "delete", "--ignore-not-found", "-f", "manifests/install.yaml")
+	uninstall(t)
 	kubectl(t, "apply", "-f", guide+"foo.yaml", "-f", guide+"bar.yaml", "-f", guide+"cluster/backends.yaml")
 	walk := begin(t, standalone+"README.md")
 

@@ -32,8 +32,8 @@ type kind struct {
 
 var kinds = []kind{
 	{name: "new connection", clients: 100, every: 10 * time.Millisecond},
-	{name: "kept connection", clients: 20, every: 12500 * time.Microsecond, keeps: true},
-	{name: "HTTP/2", clients: 5, every: 50 * time.Millisecond, keeps: true, http2: true},
+	{name: "kept connection", clients: 40, every: 12500 * time.Microsecond, keeps: true},
+	{name: "HTTP/2", clients: 10, every: 50 * time.Millisecond, keeps: true, http2: true},
 	// Each in its turn, every 3 s: a connection that is idle most of the time has to be told, too, before it ends.
 	{name: "seldom used connection", clients: 4, every: 750 * time.Millisecond, keeps: true},
 	{name: "slow answer", clients: 10, every: 2 * time.Second, slow: true},
