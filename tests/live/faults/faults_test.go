@@ -265,6 +265,7 @@ func TestWithoutAnAPIServerContainersStartAgain(t *testing.T) {
 	time.Sleep(*outage / 4)
 	stop()
 	for _, process := range []rig.Process{agent, envoy} {
+		name := process.String()
 		if err := process.Signal(syscall.SIGKILL); err != nil {
 			t.Fatal(err)
 		}
@@ -280,9 +281,9 @@ func TestWithoutAnAPIServerContainersStartAgain(t *testing.T) {
 			return nil
 		})
 		if err != nil {
-			t.Fatalf("not served again after %s was killed: %v", process, err)
+			t.Fatalf("not served again after %s was killed: %v", name, err)
 		}
-		t.Logf("%s killed: served %s after that", process, time.Since(killed).Round(time.Millisecond))
+		t.Logf("%s killed: served %s after that", name, time.Since(killed).Round(time.Millisecond))
 		time.Sleep(2 * time.Second)
 	}
 	traffic(t)

@@ -198,7 +198,9 @@ func (c *Cluster) Leader(ctx context.Context) (string, error) {
 		return "", err
 	}
 	holder, _, err := unstructured.NestedString(lease.Object, "spec", "holderIdentity")
-	return holder, err
+	// A replica that is started again is another one.
+	pod, _, _ := strings.Cut(holder, "_")
+	return pod, err
 }
 
 // Eventually asks again every 20 ms until there is no error.
