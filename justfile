@@ -88,7 +88,7 @@ cluster *ARGUMENTS:
 conformance *ARGUMENTS:
     @tests/conformance/run.sh "$@"
 
-# Figures of that cluster: how long changes take and what they cost; `-full` for as many samples as docs/benchmarks.md has
+# Figures of that cluster: how long changes take and what they cost; `-full` takes at least 30 samples of each, half an hour
 [group('cluster')]
 [positional-arguments]
 bench-cluster *ARGUMENTS:

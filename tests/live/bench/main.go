@@ -25,7 +25,7 @@ type bench struct {
 }
 
 func main() {
-	full := flag.Bool("full", false, "as many samples as the figures in docs/benchmarks.md have; half an hour")
+	full := flag.Bool("full", false, "at least 30 samples of each; half an hour")
 	idle := flag.Duration("idle", 0, "for how long nothing may be written while nothing changes (default 20s, full 10m)")
 	only := flag.String("only", "", "measure these alone, of "+strings.Join(names(), ","))
 	flag.Parse()
