@@ -68,7 +68,7 @@ fn what_cannot_run_exits_with_2_and_says_why() -> Result<()> {
     let cases: &[(&[&str], &str)] = &[
         (&[], "Usage"),
         (&["nonsense"], "nonsense"),
-        (&["check"], "--filename"),
+        (&["check"], "find a cluster; name manifests with -f"),
         (&["check", "-f", "/nowhere.yaml"], "/nowhere.yaml"),
         (&["check", "-f", none], "no file *.yaml"),
         (&["check", "-f", "/dev/null"], "no object in /dev/null"),
