@@ -3,17 +3,16 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::sync::Arc;
 
 use super::kept::Kept;
-use crate::bundle::{Bundle, Incomplete, Manifest, ManifestError, PartName};
+use crate::bundle::{Bundle, Incomplete, Manifest, ManifestError, PartName, Reader, Text};
 use crate::render::{Resources, Settings};
 
 /// A bundle as it was found: the texts of its manifest and of parts.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Found {
     pub(super) manifest: String,
-    pub(super) parts: BTreeMap<PartName, Arc<str>>,
+    pub(super) parts: BTreeMap<PartName, Text>,
 }
 
 /// Why a bundle is not taken. What was taken before stays in effect.
@@ -46,6 +45,7 @@ pub(super) struct Current {
 #[derive(Debug)]
 pub(super) struct Taken {
     kept: Kept,
+    reader: Reader,
     current: Option<Current>,
     /// Whether it has still to be brought into effect.
     is_pending: bool,
@@ -54,7 +54,7 @@ pub(super) struct Taken {
 impl Taken {
     /// Nothing yet; `path` is where the last good one is kept.
     pub(super) fn new(path: PathBuf) -> Self {
-        Self { kept: Kept::new(path), current: None, is_pending: false }
+        Self { kept: Kept::new(path), reader: Reader::default(), current: None, is_pending: false }
     }
 
     /// What an agent of this pod had in effect before this one was started.
@@ -85,7 +85,7 @@ impl Taken {
         }
         let incomplete = |why| Refused::Incomplete { counter, why };
         let bundle = Bundle::collect(&manifest, &found.parts).map_err(incomplete)?;
-        let resources = bundle.resources(settings).map_err(incomplete)?;
+        let resources = self.reader.resources(&bundle, settings).map_err(incomplete)?;
         let found = Found { manifest: found.manifest, parts: bundle.parts().clone() };
         self.current = Some(Current { counter, hash, resources, found });
         self.is_pending = true;
@@ -108,15 +108,13 @@ impl Taken {
     }
 
     /// The parts of what was taken.
-    pub(super) fn parts(&self) -> BTreeMap<PartName, Arc<str>> {
+    pub(super) fn parts(&self) -> BTreeMap<PartName, Text> {
         self.current.as_ref().map(|current| current.found.parts.clone()).unwrap_or_default()
     }
 }
 
 #[cfg(test)]
 pub(super) mod tests {
-    use gatewasm_routing::config::FilterConfig;
-
     use super::*;
     use crate::render::{Bindings, ConfigSource};
 
@@ -132,8 +130,8 @@ pub(super) mod tests {
     /// Bundle number `counter`, whose content is `content`.
     pub(in crate::agent) fn found(counter: u64, content: &str) -> Found {
         let mut resources = Resources::default();
-        resources.clusters.insert(content.to_owned(), serde_json::json!({"name": content}));
-        let bundle = Bundle::of(&resources, &FilterConfig::default()).unwrap();
+        resources.clusters.insert(content.to_owned(), serde_json::json!({"name": content}).into());
+        let bundle = Bundle::of(&resources).unwrap();
         let manifest = bundle.manifest("infra/web", counter).text();
         Found { manifest, parts: bundle.parts().clone() }
     }

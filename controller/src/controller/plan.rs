@@ -9,7 +9,7 @@ use crate::model::Model;
 use crate::object::ObjectKey;
 use crate::provision::pod;
 use crate::render::extension::readable;
-use crate::render::{ConfigSource, Settings, render};
+use crate::render::{Before, ConfigSource, Settings, parts};
 
 /// Envoy binds the Gateway's own ports on every address of its pod.
 const EVERYWHERE: IpAddr = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
@@ -20,7 +20,7 @@ pub(super) struct Plans(BTreeMap<ObjectKey, Plan>);
 
 #[derive(Debug)]
 struct Plan {
-    model: Model,
+    rendered: Before,
     bundle: Result<Arc<Bundle>, String>,
 }
 
@@ -36,9 +36,9 @@ impl Plans {
         for key in model.gateways.keys() {
             let mut its = model.only(key);
             crate::translate::seal_sessions(&mut its.filter_config, Some(&session_key(key)));
-            let plan = match self.0.remove(key).filter(|plan| plan.model == its) {
-                Some(plan) => plan,
-                None => Plan { bundle: bundle(&its), model: its },
+            let plan = match self.0.remove(key) {
+                Some(plan) if plan.rendered.model == its => plan,
+                before => Plan::new(its, before.map(|plan| plan.rendered)),
             };
             bundles.insert(key.clone(), plan.bundle.clone());
             self.0.insert(key.clone(), plan);
@@ -47,22 +47,24 @@ impl Plans {
     }
 }
 
-/// The bundle of one Gateway.
-fn bundle(model: &Model) -> Result<Arc<Bundle>, String> {
-    let bindings = model.gateways.iter().flat_map(|(key, gateway)| {
-        gateway
-            .listeners
-            .values()
-            .map(move |listener| ((key.clone(), listener.port), SocketAddr::new(EVERYWHERE, listener.port)))
-    });
-    let settings = Settings {
-        bindings: bindings.collect(),
-        source: ConfigSource::Ads,
-        filter_path: pod::FILTER.into(),
-        access_log: true,
-    };
-    let resources = render(model, &settings);
-    readable(&resources.filter_config)
-        .map_err(|problems| problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))?;
-    Bundle::of(&resources, &model.filter_config).map(Arc::new).map_err(|error| error.to_string())
+impl Plan {
+    /// What the data plane of one Gateway is to be, given what it was.
+    fn new(model: Model, before: Option<Before>) -> Self {
+        let bindings = model.gateways.iter().flat_map(|(key, gateway)| {
+            gateway.listeners.values().map(move |listener| {
+                ((key.clone(), listener.port), SocketAddr::new(EVERYWHERE, listener.port))
+            })
+        });
+        let settings = Settings {
+            bindings: bindings.collect(),
+            source: ConfigSource::Ads,
+            filter_path: pod::FILTER.into(),
+            access_log: true,
+        };
+        let resources = parts(&model, &settings, before.as_ref());
+        let bundle = readable(&model.filter_config, &resources.filter)
+            .map_err(|problems| problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))
+            .and_then(|()| Bundle::of(&resources).map(Arc::new).map_err(|error| error.to_string()));
+        Self { rendered: Before { model, settings, resources }, bundle }
+    }
 }
