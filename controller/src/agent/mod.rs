@@ -12,6 +12,7 @@ mod place;
 mod report;
 mod taken;
 
+use std::net::IpAddr;
 use std::time::Duration;
 
 use anyhow::Result;
@@ -54,6 +55,9 @@ pub struct Options {
     pub place: Place,
     /// Port of the report.
     pub port: u16,
+    /// The address of the node, where its network is the pod's: nothing listens on any other address then, but on those
+    /// that the bundle names.
+    pub address: Option<IpAddr>,
     /// How long a drain may take.
     pub drain_limit: Duration,
     /// For how long a drain goes on taking connections: whoever sends them here needs some time to notice.
@@ -80,7 +84,7 @@ pub async fn run(options: Options) -> Result<()> {
     let report = Report::start(&options, Admin::new(&target.admin)).await?;
     let mut terminate = signal(SignalKind::terminate())?;
 
-    let mut taken = Taken::new(place.kept());
+    let mut taken = Taken::new(place.kept(), options.address);
     let mut mounted = Mounted::new(place.bundle());
     let mut api = match options.source {
         Source::Watch => Some(Api::start(&options.namespace, &options.base)?),
@@ -183,7 +187,7 @@ mod tests {
     #[test]
     fn why_a_bundle_is_not_taken_is_said_as_long_as_it_is_so() {
         let folder = tempfile::tempdir().unwrap();
-        let mut taken = Taken::new(folder.path().join("bundle.json"));
+        let mut taken = Taken::new(folder.path().join("bundle.json"), None);
         let report = Report::default();
         let mut look = |found: Found, origin: Origin| {
             let again = take(found, origin, &mut taken, &settings(), &report);

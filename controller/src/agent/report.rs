@@ -89,7 +89,7 @@ impl Report {
             .with_state(shared.clone());
         let ordered = Router::new().route(drain::PATH, post(drain)).with_state(shared);
 
-        let address = SocketAddr::from((Ipv4Addr::UNSPECIFIED, options.port));
+        let address = SocketAddr::new(options.address.unwrap_or(Ipv4Addr::UNSPECIFIED.into()), options.port);
         let port = TcpListener::bind(address).await.with_context(|| format!("listen on {address}"))?;
         let control = options.place.control();
         let socket =

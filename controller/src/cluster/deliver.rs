@@ -315,7 +315,7 @@ fn is_older(shown: &Own, answered: &Own) -> bool {
 }
 
 /// An object of ours as the watch shows it, for its deletion.
-fn found_as(reference: &ObjectRef, own: &Own, owner: &Owner) -> (TypeMeta, ObjectMeta) {
+pub(super) fn found_as(reference: &ObjectRef, own: &Own, owner: &Owner) -> (TypeMeta, ObjectMeta) {
     let api_version = match reference.kind.as_str() {
         "Role" | "RoleBinding" => "rbac.authorization.k8s.io/v1",
         "PodDisruptionBudget" => "policy/v1",

@@ -7,6 +7,7 @@ mod clusters;
 pub mod config_map;
 pub mod extension;
 pub mod files;
+pub mod host;
 mod http_connection_manager;
 mod listeners;
 mod policy;
