@@ -113,6 +113,11 @@ impl Taken {
         }
     }
 
+    /// The number of what was taken.
+    pub(super) fn counter(&self) -> Option<u64> {
+        self.current.as_ref().map(|current| current.counter)
+    }
+
     /// The parts of what was taken.
     pub(super) fn parts(&self) -> BTreeMap<PartName, Arc<str>> {
         self.current.as_ref().map(|current| current.found.parts.clone()).unwrap_or_default()

@@ -12,6 +12,7 @@ use tokio::time::{Instant, sleep_until, timeout};
 
 use super::Options;
 use super::agent_ports::AgentPorts;
+use super::hold::held_until;
 use super::host;
 use super::left::left;
 use super::plan::Plans;
@@ -40,8 +41,6 @@ use crate::translate::{self, translate};
 const QUIET: Duration = Duration::from_millis(5);
 /// But not for ever.
 const LONGEST: Duration = Duration::from_millis(50);
-/// A bundle that is on its way to the pods has this long to get there before the next one is made.
-const UNDER_WAY: Duration = Duration::from_millis(300);
 
 /// The leader.
 pub(super) struct Lead {
@@ -111,7 +110,7 @@ impl Lead {
             agents.mark_unchanged();
             deliveries.mark_unchanged();
             let view = self.tools.store.view();
-            let mut held_until = None;
+            let mut held = None;
             if view.is_complete {
                 // Which nodes there are decides who has what, on their network.
                 let nodes = match self.settings.network {
@@ -120,19 +119,17 @@ impl Lead {
                 };
                 let now = (view.revisions.snapshot, view.revisions.crds, nodes);
                 let is_new = seen.as_ref() != Some(&now);
-                // Statuses are published when their bundle is in effect. In a storm of changes none would ever be, if
-                // each were overtaken by the next.
-                let until = self.translated + UNDER_WAY;
-                held_until =
-                    Some(until).filter(|_| is_new && Instant::now() < until && self.is_under_way(&view));
-                if is_new && held_until.is_none() {
+                if is_new {
+                    held = held_until(self.translated, Instant::now(), || self.is_under_way(&view));
+                }
+                if is_new && held.is_none() {
                     bundles = self.translate(&view, &key);
                     seen = Some(now);
                 }
                 self.deliver(&view, &bundles);
                 self.publish(&view);
             }
-            let wake = held_until.unwrap_or_else(|| self.next_silence());
+            let wake = held.unwrap_or_else(|| self.next_silence());
             // The store copies what it changes while somebody looks at it.
             drop(view);
             tokio::select! {

@@ -2,6 +2,7 @@
 //! others watch as well, and take over when it ends.
 
 mod agent_ports;
+mod hold;
 mod host;
 mod lead;
 mod left;
