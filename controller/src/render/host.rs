@@ -57,6 +57,17 @@ mod tests {
     }
 
     #[test]
+    fn envoy_knows_these_fields() {
+        let mut resources = resources("192.0.2.1");
+        bind_also(&mut resources, &["2001:db8::1".parse().unwrap()]);
+        settle(&mut resources, "10.0.0.7".parse().unwrap());
+        let listener = &mut resources.listeners.get_mut("infra/web:80").unwrap();
+        listener["@type"] = json!("type.googleapis.com/envoy.config.listener.v3.Listener");
+        let encoder = crate::xds::encode::Encoder::new().unwrap();
+        encoder.encode("infra/web:80", listener).unwrap();
+    }
+
+    #[test]
     fn further_addresses_have_the_same_port() {
         let mut resources = resources("192.0.2.1");
         bind_also(&mut resources, &[]);
