@@ -2,11 +2,12 @@
 //! before.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::path::PathBuf;
 
 use super::kept::Kept;
 use crate::bundle::{Bundle, Incomplete, Manifest, ManifestError, PartName, Reader, Text};
-use crate::render::{Resources, Settings};
+use crate::render::{Resources, Settings, host};
 
 /// A bundle as it was found: the texts of its manifest and of parts.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -46,15 +47,17 @@ pub(super) struct Current {
 pub(super) struct Taken {
     kept: Kept,
     reader: Reader,
+    /// Of the node, where its network is the pod's.
+    node: Option<IpAddr>,
     current: Option<Current>,
     /// Whether it has still to be brought into effect.
     is_pending: bool,
 }
 
 impl Taken {
-    /// Nothing yet; `path` is where the last good one is kept.
-    pub(super) fn new(path: PathBuf) -> Self {
-        Self { kept: Kept::new(path), reader: Reader::default(), current: None, is_pending: false }
+    /// Nothing yet; `path` is where the last good one is kept, `node` the node's address where its network is the pod's.
+    pub(super) fn new(path: PathBuf, node: Option<IpAddr>) -> Self {
+        Self { kept: Kept::new(path), reader: Reader::default(), node, current: None, is_pending: false }
     }
 
     /// What an agent of this pod had in effect before this one was started.
@@ -85,7 +88,10 @@ impl Taken {
         }
         let incomplete = |why| Refused::Incomplete { counter, why };
         let bundle = Bundle::collect(&manifest, &found.parts).map_err(incomplete)?;
-        let resources = self.reader.resources(&bundle, settings).map_err(incomplete)?;
+        let mut resources = self.reader.resources(&bundle, settings).map_err(incomplete)?;
+        if let Some(node) = self.node {
+            host::settle(&mut resources, node);
+        }
         let found = Found { manifest: found.manifest, parts: bundle.parts().clone() };
         self.current = Some(Current { counter, hash, resources, found });
         self.is_pending = true;
@@ -105,6 +111,11 @@ impl Taken {
         {
             tracing::warn!(error = format!("{error:#}"), "the bundle is in effect and could not be kept");
         }
+    }
+
+    /// The number of what was taken.
+    pub(super) fn counter(&self) -> Option<u64> {
+        self.current.as_ref().map(|current| current.counter)
     }
 
     /// The parts of what was taken.
@@ -144,7 +155,7 @@ pub(super) mod tests {
     #[test]
     fn newer_bundles_are_taken_and_older_ones_are_not() {
         let folder = tempfile::tempdir().unwrap();
-        let mut taken = Taken::new(folder.path().join("bundle.json"));
+        let mut taken = Taken::new(folder.path().join("bundle.json"), None);
         assert!(taken.consider(found(3, "three"), &settings()).unwrap());
         let error = taken.consider(found(2, "two"), &settings()).unwrap_err();
         assert_eq!(error.to_string(), "bundle 2 is older than bundle 3, which was taken before");
@@ -156,7 +167,7 @@ pub(super) mod tests {
     #[test]
     fn the_same_content_is_not_brought_into_effect_twice() {
         let folder = tempfile::tempdir().unwrap();
-        let mut taken = Taken::new(folder.path().join("bundle.json"));
+        let mut taken = Taken::new(folder.path().join("bundle.json"), None);
         taken.consider(found(3, "three"), &settings()).unwrap();
         taken.done();
         assert!(!taken.consider(found(3, "three"), &settings()).unwrap());
@@ -170,7 +181,7 @@ pub(super) mod tests {
     #[test]
     fn of_a_bundle_that_is_not_whole_nothing_is_taken() {
         let folder = tempfile::tempdir().unwrap();
-        let mut taken = Taken::new(folder.path().join("bundle.json"));
+        let mut taken = Taken::new(folder.path().join("bundle.json"), None);
         taken.consider(found(3, "three"), &settings()).unwrap();
         let mut torn = found(4, "four");
         torn.parts = found(5, "five").parts;
@@ -182,14 +193,30 @@ pub(super) mod tests {
     }
 
     #[test]
+    fn on_the_network_of_a_node_listeners_are_at_its_address() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut resources = Resources::default();
+        let address = serde_json::json!({"socket_address": {"address": "0.0.0.0", "port_value": 80}});
+        resources.listeners.insert("infra/web:80".to_owned(), serde_json::json!({"address": address}).into());
+        let bundle = Bundle::of(&resources).unwrap();
+        let found = Found { manifest: bundle.manifest("infra/web", 1).text(), parts: bundle.parts().clone() };
+        for (node, expected) in [(None, "0.0.0.0"), (Some([10, 0, 0, 7].into()), "10.0.0.7")] {
+            let mut taken = Taken::new(folder.path().join("bundle.json"), node);
+            taken.consider(found.clone(), &settings()).unwrap();
+            let listener = taken.current.unwrap().resources.listeners["infra/web:80"].value();
+            assert_eq!(listener["address"]["socket_address"]["address"], expected);
+        }
+    }
+
+    #[test]
     fn what_was_in_effect_is_there_after_a_restart() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("bundle.json");
-        let mut taken = Taken::new(path.clone());
+        let mut taken = Taken::new(path.clone(), None);
         taken.consider(found(3, "three"), &settings()).unwrap();
-        assert!(Taken::new(path.clone()).kept().is_none());
+        assert!(Taken::new(path.clone(), None).kept().is_none());
         taken.done();
-        let mut again = Taken::new(path);
+        let mut again = Taken::new(path, None);
         let kept = again.kept().unwrap();
         assert!(again.consider(kept, &settings()).unwrap());
         assert_eq!(state(&again), (3, vec!["three".to_owned()]));

@@ -5,6 +5,7 @@
 
 pub(crate) mod agents;
 pub mod apply;
+pub(crate) mod clear;
 mod crds;
 pub(crate) mod deliver;
 mod document;
@@ -18,6 +19,7 @@ mod once;
 mod own;
 pub mod pace;
 mod pods;
+pub mod rollout;
 mod secrets;
 pub mod serve;
 mod state;
@@ -26,7 +28,7 @@ mod store;
 mod watch;
 
 #[cfg(test)]
-mod fake;
+pub(crate) mod fake;
 #[cfg(test)]
 mod mock;
 #[cfg(test)]

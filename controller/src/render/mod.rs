@@ -8,6 +8,7 @@ pub mod config_map;
 pub mod extension;
 pub mod files;
 mod filter_text;
+pub mod host;
 mod http_connection_manager;
 mod json;
 mod listeners;
