@@ -23,6 +23,8 @@ type Route struct {
 	// Set is a label of the object.
 	Set      string
 	Listener string
+	// Gateway is GatewayName, if none is named.
+	Gateway string
 }
 
 // Object is the route's manifest. It sets a response header, as most routes do something of the kind.
@@ -35,10 +37,14 @@ func (r Route) Object() map[string]any {
 	if listener == "" {
 		listener = "http"
 	}
+	gateway := r.Gateway
+	if gateway == "" {
+		gateway = GatewayName
+	}
 	return map[string]any{
 		"apiVersion": gatewayAPI.String(), "kind": "HTTPRoute", "metadata": metadata,
 		"spec": map[string]any{
-			"parentRefs": []any{map[string]any{"name": GatewayName, "sectionName": listener}},
+			"parentRefs": []any{map[string]any{"name": gateway, "sectionName": listener}},
 			"hostnames":  []any{r.Host},
 			"rules":      []any{Rule(r.Path, r.Backend, "of-"+r.Name)},
 		},
