@@ -1,6 +1,7 @@
 package faults
 
 import (
+	"context"
 	"fmt"
 	"slices"
 	"testing"
@@ -40,7 +41,7 @@ func TestKindsComeAndGo(t *testing.T) {
 
 	must(t, everywhere.Delete(ctx, rig.CRDs, kind))
 	// Whatever happens, the next test finds it.
-	t.Cleanup(func() { _ = everywhere.Create(t.Context(), rig.CRDs, crd) })
+	t.Cleanup(func() { _ = everywhere.Create(context.Background(), rig.CRDs, crd) })
 	took := eventually(t, time.Minute, func() error { return claims(t, feature, false) })
 	t.Logf("the CRD is deleted: the class does not claim the feature after %s", took.Round(time.Millisecond))
 	without()

@@ -1,6 +1,7 @@
 package faults
 
 import (
+	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
@@ -47,7 +48,7 @@ func TestADamagedBundleIsNotTaken(t *testing.T) {
 	last, err := cluster.Bundle(t.Context())
 	must(t, err)
 	t.Cleanup(func() {
-		if err := cluster.Controllers(t.Context(), 2); err != nil {
+		if err := cluster.Controllers(context.Background(), 2); err != nil {
 			t.Error(err)
 		}
 	})
@@ -158,9 +159,7 @@ func writePart(t *testing.T, part, text string) {
 	if err := cluster.Create(t.Context(), rig.ConfigMaps, object); err == nil {
 		return
 	}
-	patch, err := json.Marshal(map[string]any{"data": object["data"]})
-	must(t, err)
-	must(t, cluster.Merge(t.Context(), rig.ConfigMaps, cluster.Part(part), string(patch)))
+	must(t, cluster.Merge(t.Context(), rig.ConfigMaps, cluster.Part(part), patch(t, "data", object["data"])))
 }
 
 func digest(text string) string {

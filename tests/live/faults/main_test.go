@@ -5,6 +5,7 @@ package faults
 
 import (
 	"context"
+	"encoding/json"
 	"flag"
 	"fmt"
 	"os"
@@ -78,4 +79,20 @@ func kubectl(t *testing.T, input string, arguments ...string) string {
 	output, err := rig.Kubectl(input, arguments...)
 	must(t, err)
 	return output
+}
+
+// patch changes one field of an object.
+func patch(t *testing.T, field string, value any) string {
+	t.Helper()
+	text, err := json.Marshal(map[string]any{field: value})
+	must(t, err)
+	return string(text)
+}
+
+// installation is what gatewasm is installed from.
+func installation(t *testing.T) string {
+	t.Helper()
+	text, err := os.ReadFile("manifests/install.yaml")
+	must(t, err)
+	return string(text)
 }

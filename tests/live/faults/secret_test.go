@@ -23,19 +23,12 @@ func TestARotatedSecretIsServedAtOnce(t *testing.T) {
 	}
 	issue := func(serial int64) map[string]any {
 		data, err := authority.Issue(host, serial)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return map[string]any{"type": "kubernetes.io/tls", "data": data}
+		must(t, err)
+		return secret(rig.SecretName, data)
 	}
-	secret := issue(100)
-	secret["apiVersion"], secret["kind"] = "v1", "Secret"
-	secret["metadata"] = map[string]any{"name": rig.SecretName, "namespace": rig.Namespace}
-	// As JSON writes it.
-	secret["data"] = encoded(secret["data"].(map[string][]byte))
 	route := rig.Route{Name: "secure", Host: host, Path: "/", Backend: "b", Listener: "https"}
 	if err := errors.Join(
-		cluster.Create(ctx, rig.Secrets, secret), cluster.Create(ctx, rig.Routes, route.Object()),
+		cluster.Create(ctx, rig.Secrets, issue(100)), cluster.Create(ctx, rig.Routes, route.Object()),
 	); err != nil {
 		t.Fatal(err)
 	}
@@ -71,10 +64,14 @@ func TestARotatedSecretIsServedAtOnce(t *testing.T) {
 	check()
 }
 
-func encoded(data map[string][]byte) map[string]any {
+// secret is a Secret with a certificate.
+func secret(name string, data map[string][]byte) map[string]any {
 	texts := map[string]any{}
 	for name, bytes := range data {
 		texts[name] = base64.StdEncoding.EncodeToString(bytes)
 	}
-	return texts
+	return map[string]any{
+		"apiVersion": "v1", "kind": "Secret", "type": "kubernetes.io/tls", "data": texts,
+		"metadata": map[string]any{"name": name, "namespace": rig.Namespace},
+	}
 }

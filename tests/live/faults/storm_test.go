@@ -35,7 +35,21 @@ func storm(t *testing.T, meanwhile func()) rig.Bundle {
 	close(end)
 	must(t, <-ended)
 	must(t, change(t, -1))
+	seen(t)
 	return settled(t, cluster)
+}
+
+// seen waits until the controller has said of each route what came of its last change.
+func seen(t *testing.T) {
+	t.Helper()
+	eventually(t, 2*time.Minute, func() error {
+		for i := range changing {
+			if _, err := cluster.Condition(t.Context(), rig.Routes, fmt.Sprintf("storm-%d", i), "Accepted"); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
 }
 
 // change changes each of the routes once.

@@ -27,7 +27,7 @@ func load(t *testing.T, client *rig.Client, hosts ...string) (stop func()) {
 		client.Load(ctx, 50, hosts, "/", func(answer rig.Answer) {
 			requests++
 			if answer.Status != http.StatusOK || answer.Backend != "b" {
-				failed[fmt.Sprintf("%d of %q at %s", answer.Status, answer.Backend, answer.At.Format("15:04:05"))]++
+				failed[fmt.Sprintf("\n  %s %d by %q: %v", answer.At.Format("15:04:05"), answer.Status, answer.Backend, answer.Fault)]++
 			}
 		})
 	}()
@@ -41,7 +41,7 @@ func load(t *testing.T, client *rig.Client, hosts ...string) (stop func()) {
 		<-done
 		client.Close()
 		if len(failed) > 0 || requests == 0 {
-			t.Errorf("of %d requests failed, by status (0 is none): %v", requests, failed)
+			t.Errorf("of %d requests failed, at a time, with a status: %v", requests, failed)
 		}
 	}
 	t.Cleanup(stop)

@@ -2,6 +2,7 @@ package rig
 
 import (
 	"context"
+	"encoding/base64"
 	"encoding/json"
 	"fmt"
 	"maps"
@@ -40,14 +41,23 @@ func (c *Cluster) Bundle(ctx context.Context) (Bundle, error) {
 	return bundle, json.Unmarshal([]byte(text), &bundle)
 }
 
-// PartText is what a ConfigMap of the bundle holds.
+// PartText is what a ConfigMap or Secret of the bundle holds.
 func (c *Cluster) PartText(ctx context.Context, part string) (string, error) {
-	object, err := c.Object(ctx, ConfigMaps, c.Part(part))
+	isSecret := strings.HasPrefix(part, "certificates")
+	resource := ConfigMaps
+	if isSecret {
+		resource = Secrets
+	}
+	object, err := c.Object(ctx, resource, c.Part(part))
 	if err != nil {
 		return "", err
 	}
 	text, _, err := unstructured.NestedString(object.Object, "data", part+".json")
-	return text, err
+	if err != nil || !isSecret {
+		return text, err
+	}
+	bytes, err := base64.StdEncoding.DecodeString(text)
+	return string(bytes), err
 }
 
 // Settled waits until the bundle has not changed for some time and every part is there, and returns it.
@@ -63,10 +73,7 @@ func (c *Cluster) Settled(ctx context.Context, quiet, limit time.Duration) (Bund
 			last, since = bundle, time.Now()
 		}
 		for part := range bundle.Parts {
-			if strings.HasPrefix(part, "certificates") {
-				continue
-			}
-			if _, err := c.Object(ctx, ConfigMaps, c.Part(part)); err != nil {
+			if _, err := c.PartText(ctx, part); err != nil {
 				return err
 			}
 		}

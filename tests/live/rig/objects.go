@@ -92,13 +92,13 @@ func To(backend string) func(int) string { return func(int) string { return back
 
 // CreateRoutes creates routes as fast as the API server takes them, and returns when it took the last one.
 func (c *Cluster) CreateRoutes(ctx context.Context, routes []Route) (time.Time, error) {
-	err := each(len(routes), func(i int) error { return c.Create(ctx, Routes, routes[i].Object()) })
+	err := Each(len(routes), func(i int) error { return c.Create(ctx, Routes, routes[i].Object()) })
 	return time.Now(), err
 }
 
 // CreateServices creates Services that are not there yet.
 func (c *Cluster) CreateServices(ctx context.Context, names []string) error {
-	return each(len(names), func(i int) error {
+	return Each(len(names), func(i int) error {
 		err := c.Create(ctx, Services, Service(names[i]))
 		if apierrors.IsAlreadyExists(err) {
 			return nil
@@ -126,7 +126,7 @@ func (c *Cluster) deleteAll(ctx context.Context, resource schema.GroupVersionRes
 	if err != nil {
 		return err
 	}
-	return each(len(objects), func(i int) error {
+	return Each(len(objects), func(i int) error {
 		err := c.Delete(ctx, resource, objects[i].GetName())
 		if apierrors.IsNotFound(err) {
 			return nil
@@ -135,7 +135,8 @@ func (c *Cluster) deleteAll(ctx context.Context, resource schema.GroupVersionRes
 	})
 }
 
-func each(count int, do func(int) error) error {
+// Each does something so many times, some at the same time.
+func Each(count int, do func(int) error) error {
 	var group sync.WaitGroup
 	errs := make([]error, atOnce)
 	for worker := range atOnce {

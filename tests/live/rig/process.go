@@ -66,6 +66,9 @@ func (p Process) Signal(signal syscall.Signal) error {
 	return syscall.Kill(id, signal)
 }
 
+// Path is where a file is that the process has at path.
+func (p Process) Path(path string) string { return p.folder + "/root" + path }
+
 func (p Process) String() string {
 	line, _ := os.ReadFile(p.folder + "/comm")
 	return fmt.Sprintf("process %s %s", filepath.Base(p.folder), bytes.TrimSpace(line))

@@ -20,6 +20,8 @@ type Answer struct {
 	Backend string
 	// At is when it was there.
 	At time.Time
+	// Fault is why none came.
+	Fault error
 }
 
 // Client sends requests through the Gateway on connections that are kept.
@@ -95,7 +97,7 @@ func (c *Client) Load(ctx context.Context, perSecond int, hosts []string, path s
 			group.Go(func() {
 				answer, err := c.Get(hosts[next%len(hosts)], path)
 				if err != nil {
-					answer.Status = 0
+					answer.Status, answer.Fault = 0, err
 				}
 				lock.Lock()
 				defer lock.Unlock()
