@@ -53,9 +53,10 @@ func TestADamagedBundleIsNotTaken(t *testing.T) {
 		}
 	})
 	must(t, cluster.Controllers(t.Context(), 0))
-	traffic(t)
 	pod, err := cluster.Pod(t.Context())
 	must(t, err)
+	// Past its Service, which does not send anything to a pod while a container of its starts again.
+	load(t, at(cluster, pod).NewClient(8), goodHost)
 	version := "of-good"
 	for i, it := range damages {
 		next := fmt.Sprintf("by-hand-%d", i)
@@ -99,7 +100,7 @@ func TestADamagedBundleIsNotTaken(t *testing.T) {
 	if after, err := cluster.Bundle(t.Context()); err != nil || after.Counter <= last.Counter {
 		t.Errorf("bundle %d follows bundle %d, which agents have: %v", after.Counter, last.Counter, err)
 	}
-	goodVersion(t, "of-good")
+	goodVersion(t, pod, "of-good")
 }
 
 // refused waits until the agent says why it does not take a bundle, and the version of the good route is still served.
@@ -113,7 +114,7 @@ func refused(t *testing.T, pod rig.Pod, name, why, version string) {
 		return err
 	})
 	t.Logf("%s: the agent says so after %s", name, took.Round(time.Millisecond))
-	goodVersion(t, version)
+	goodVersion(t, pod, version)
 }
 
 // inEffect waits until a bundle is.
@@ -126,12 +127,12 @@ func inEffect(t *testing.T, pod rig.Pod, counter uint64, version string) {
 		}
 		return err
 	})
-	goodVersion(t, version)
+	goodVersion(t, pod, version)
 }
 
-func goodVersion(t *testing.T, version string) {
+func goodVersion(t *testing.T, pod rig.Pod, version string) {
 	t.Helper()
-	if answer, err := cluster.Get(goodHost, "/"); err != nil || answer.Version != version {
+	if answer, err := at(cluster, pod).Get(goodHost, "/"); err != nil || answer.Version != version {
 		t.Fatalf("version %q of the good route is served, not %q: status %d, %v", answer.Version, version, answer.Status, err)
 	}
 }
