@@ -11,6 +11,8 @@ import (
 	"testing"
 	"time"
 
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+
 	"gatewasm/tests/live/rig"
 )
 
@@ -47,6 +49,22 @@ func TestADamagedBundleIsNotTaken(t *testing.T) {
 	must(t, err)
 	last, err := cluster.Bundle(t.Context())
 	must(t, err)
+	// What is made by hand is still the Gateway's: what is not, the controller would leave alone.
+	found, err := cluster.Object(t.Context(), rig.ConfigMaps, cluster.Manifest())
+	must(t, err)
+	labels, owners := found.GetLabels(), found.GetOwnerReferences()
+	writePart := func(t *testing.T, part, text string) {
+		t.Helper()
+		object := &unstructured.Unstructured{Object: map[string]any{"apiVersion": "v1", "kind": "ConfigMap"}}
+		object.SetName(cluster.Part(part))
+		object.SetLabels(labels)
+		object.SetOwnerReferences(owners)
+		data := map[string]any{part + ".json": text}
+		object.Object["data"] = data
+		if cluster.Create(t.Context(), rig.ConfigMaps, object.Object) != nil {
+			must(t, cluster.Merge(t.Context(), rig.ConfigMaps, cluster.Part(part), patch(t, "data", data)))
+		}
+	}
 	t.Cleanup(func() {
 		if err := cluster.Controllers(context.Background(), 2); err != nil {
 			t.Error(err)
@@ -68,25 +86,28 @@ func TestADamagedBundleIsNotTaken(t *testing.T) {
 		} else {
 			writePart(t, damagedPart, part)
 		}
-		manifest := writeManifest(t, last, func(text string) string { return text })
+		manifest := manifestOf(t, last)
+		writePart(t, "manifest", manifest)
 		refused(t, pod, it.name, fmt.Sprintf("bundle %d: %s", last.Counter, it.why), version)
-		// A new agent finds the same, and what the last one kept.
-		agent, err := pod.Agent()
-		must(t, err)
-		must(t, agent.Signal(syscall.SIGKILL))
-		time.Sleep(200 * time.Millisecond)
-		refused(t, pod, it.name+", after a restart", fmt.Sprintf("bundle %d: %s", last.Counter, it.why), version)
+		if i == 0 {
+			// A new agent finds the same, and what the last one kept.
+			agent, err := pod.Agent()
+			must(t, err)
+			must(t, agent.Signal(syscall.SIGKILL))
+			time.Sleep(200 * time.Millisecond)
+			refused(t, pod, it.name+", after a restart", fmt.Sprintf("bundle %d: %s", last.Counter, it.why), version)
+		}
 
 		writePart(t, damagedPart, whole)
 		inEffect(t, pod, last.Counter, next)
 		version, text = next, whole
 
 		// The manifest itself is damaged, or from before.
-		writeManifest(t, last, func(text string) string { return text[:len(text)/2] })
+		writePart(t, "manifest", manifest[:len(manifest)/2])
 		refused(t, pod, "a truncated manifest", "not a manifest", version)
 		older := last
 		older.Counter--
-		writeManifest(t, older, func(text string) string { return text })
+		writePart(t, "manifest", manifestOf(t, older))
 		refused(t, pod, "an older manifest", fmt.Sprintf("bundle %d is older than bundle %d", older.Counter, last.Counter), version)
 		must(t, cluster.Delete(t.Context(), rig.ConfigMaps, cluster.Manifest()))
 		writePart(t, "manifest", manifest)
@@ -137,30 +158,15 @@ func goodVersion(t *testing.T, pod rig.Pod, version string) {
 	}
 }
 
-// writeManifest writes a manifest with the bundle's number and hashes, as change makes it, and returns its text.
-func writeManifest(t *testing.T, bundle rig.Bundle, change func(string) string) string {
+// manifestOf is a manifest with the bundle's number and hashes.
+func manifestOf(t *testing.T, bundle rig.Bundle) string {
 	t.Helper()
 	text, err := json.Marshal(map[string]any{
 		"version": 1, "gateway": cluster.Namespace + "/" + cluster.Gateway,
 		"counter": bundle.Counter, "parts": bundle.Parts,
 	})
 	must(t, err)
-	writePart(t, "manifest", change(string(text)))
 	return string(text)
-}
-
-// writePart writes a ConfigMap of the bundle, whether or not there is one.
-func writePart(t *testing.T, part, text string) {
-	t.Helper()
-	object := map[string]any{
-		"apiVersion": "v1", "kind": "ConfigMap",
-		"metadata": map[string]any{"name": cluster.Part(part), "namespace": cluster.Namespace},
-		"data":     map[string]any{part + ".json": text},
-	}
-	if err := cluster.Create(t.Context(), rig.ConfigMaps, object); err == nil {
-		return
-	}
-	must(t, cluster.Merge(t.Context(), rig.ConfigMaps, cluster.Part(part), patch(t, "data", object["data"])))
 }
 
 func digest(text string) string {

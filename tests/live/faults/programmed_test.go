@@ -57,6 +57,7 @@ func TestOneOfThreePodsHangs(t *testing.T) {
 	agent, err := bad.Agent()
 	must(t, err)
 	must(t, agent.Signal(syscall.SIGSTOP))
+	t.Logf("%s of pod %s hangs from %s on", agent, bad.Name, time.Now().Format("15:04:05"))
 	t.Cleanup(func() { _ = agent.Signal(syscall.SIGCONT) })
 	route(t, its, "meanwhile")
 	took := published(t, "meanwhile")

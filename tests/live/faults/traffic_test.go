@@ -41,7 +41,7 @@ func load(t *testing.T, client *rig.Client, hosts ...string) (stop func()) {
 		<-done
 		client.Close()
 		if len(failed) > 0 || requests == 0 {
-			t.Errorf("of %d requests failed, at a time, with a status: %v", requests, failed)
+			t.Errorf("of %d requests for %v failed, at a time, with a status: %v", requests, hosts, failed)
 		}
 	}
 	t.Cleanup(stop)
