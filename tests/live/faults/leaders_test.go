@@ -23,6 +23,8 @@ func TestTwoNeverLead(t *testing.T) {
 	defer audit.Close()
 	disturbed := storm(t, func() {
 		for range pick(3, 1) {
+			// Each has something to write before it is frozen.
+			time.Sleep(3 * time.Second)
 			leader, err := cluster.Leader(ctx)
 			must(t, err)
 			process, err := rig.ControllerIn(leader)
@@ -31,7 +33,6 @@ func TestTwoNeverLead(t *testing.T) {
 			err = cluster.AnotherLeader(ctx, leader, time.Minute)
 			must(t, process.Signal(syscall.SIGCONT))
 			must(t, err)
-			time.Sleep(5 * time.Second)
 		}
 	})
 	if !disturbed.Same(undisturbed) {
