@@ -9,9 +9,13 @@ import (
 )
 
 func TestDeletedConfigMapsAreMadeAgain(t *testing.T) {
+	// By a leader that has found everything as it is wanted, and has written nothing yet.
+	killed, err := cluster.Kill(t.Context())
+	must(t, err)
+	must(t, cluster.AnotherLeader(t.Context(), killed, time.Minute))
 	check := undisturbed(t)
 	traffic(t)
-	for _, name := range []string{cluster.Part("routes-0"), cluster.Part("endpoints-0"), cluster.Manifest()} {
+	for _, name := range []string{cluster.Part("endpoints-0"), cluster.Part("routes-0"), cluster.Manifest()} {
 		must(t, cluster.Delete(t.Context(), rig.ConfigMaps, name))
 		took := eventually(t, time.Minute, func() error {
 			_, err := cluster.Object(t.Context(), rig.ConfigMaps, name)
