@@ -18,7 +18,7 @@ mod once;
 mod own;
 pub mod pace;
 mod pods;
-mod secrets;
+mod referenced;
 pub mod serve;
 mod state;
 pub mod status;

@@ -13,6 +13,7 @@ mod policy;
 mod routes;
 mod secrets;
 mod session;
+mod tls;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -64,7 +65,7 @@ pub struct Resources {
     pub clusters: BTreeMap<String, Value>,
     /// `ClusterLoadAssignment` (EDS), by cluster.
     pub endpoints: BTreeMap<String, Value>,
-    /// `Secret` (SDS), `namespace/name`.
+    /// `Secret` (SDS): certificates, `namespace/name`, and authorities, `namespace/name/ca`.
     pub secrets: BTreeMap<String, Value>,
     /// `TypedExtensionConfig` (ECDS): the wasm filter with its configuration.
     pub extensions: BTreeMap<String, Value>,
@@ -163,6 +164,7 @@ pub(crate) mod tests {
             clusters: BTreeMap::new(),
             policies: BTreeMap::new(),
             certificates: BTreeMap::new(),
+            authorities: BTreeMap::new(),
             filter_config: FilterConfig::default(),
         }
     }
