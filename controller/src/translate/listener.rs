@@ -255,7 +255,7 @@ impl Listener<'_> {
     /// What its references are, for the Gateway's summary: `None` where it has none, else whether all of them resolve.
     pub(super) fn refs_resolve(&self) -> Option<bool> {
         (self.protocol == Some(Protocol::Https) || !self.ref_faults.is_empty())
-            .then(|| self.ref_faults.is_empty())
+            .then_some(self.ref_faults.is_empty())
     }
 
     /// Whether the listener's own settings are in order.
