@@ -57,7 +57,7 @@ pub(crate) fn read(secret: &Secret) -> Result<Certificate, String> {
 }
 
 /// The certificate or key alone, without what else the Secret's text may hold.
-fn pem(label: &str, der: &[u8]) -> String {
+pub(crate) fn pem(label: &str, der: &[u8]) -> String {
     let encoded = STANDARD.encode(der);
     let mut text = format!("-----BEGIN {label}-----\n");
     for start in (0..encoded.len()).step_by(64) {

@@ -3,6 +3,7 @@
 pub mod agent;
 pub mod api;
 mod as_envoy;
+mod authority;
 pub mod bundle;
 mod certificate;
 pub mod cli;

@@ -1,6 +1,8 @@
 //! The translated configuration: what the data plane must do, free of Kubernetes and of Envoy.
 //! `translate` makes it, `render` turns it into Envoy resources. Data only.
 
+mod tls;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::time::Duration;
@@ -10,18 +12,24 @@ use serde::Serialize;
 
 use crate::object::ObjectKey;
 
+pub use tls::*;
+
 /// Everything that one set of Envoys serves.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Model {
     /// The accepted Gateways of ours.
     pub gateways: BTreeMap<ObjectKey, Gateway>,
-    /// Every cluster that a rule or a mirror names, by its name: `namespace/service/port`, and `/h2c` behind it where
-    /// HTTP/2 is spoken.
+    /// Every cluster that a rule or a mirror names, by its name: `namespace/service/port`, and behind it what is spoken
+    /// where it is not HTTP/1.1: `/h2c`, `/tls`, or `/h2/tls`; and behind that the Secret with the certificate that
+    /// backends are shown, `/namespace/name`.
     pub clusters: BTreeMap<String, Cluster>,
     /// Every policy that a rule names, by its name.
     pub policies: BTreeMap<String, Policy>,
-    /// Certificates that TLS listeners use, by Secret.
+    /// Certificates that TLS listeners and backends are shown, by Secret.
     pub certificates: BTreeMap<ObjectKey, Certificate>,
+    /// Certificates of authorities that listeners and clusters name, in PEM, by the ConfigMaps that they are from:
+    /// `namespace/name/ca`, several joined by `+`.
+    pub authorities: BTreeMap<String, String>,
     /// The routes, as the filter takes them. Compiles without a refusal.
     pub filter_config: FilterConfig,
 }
@@ -32,14 +40,9 @@ impl Model {
         let name = gateway.to_string();
         let listeners = self.filter_config.listeners.iter().filter(|listener| listener.gateway == name);
         let gateways: BTreeMap<_, _> = self.gateways.get_key_value(gateway).into_iter().collect();
-        let certificates: BTreeSet<&ObjectKey> = gateways
-            .values()
-            .flat_map(|gateway| gateway.listeners.values())
-            .flat_map(|listener| &listener.certificates)
-            .collect();
-        let certificates = self.certificates.iter().filter(|(key, _)| certificates.contains(key));
         let mut model = Self {
-            certificates: certificates.map(|(key, it)| (key.clone(), it.clone())).collect(),
+            certificates: self.certificates.clone(),
+            authorities: self.authorities.clone(),
             gateways: gateways.into_iter().map(|(key, it)| (key.clone(), it.clone())).collect(),
             clusters: self.clusters.clone(),
             policies: self.policies.clone(),
@@ -60,11 +63,12 @@ impl Model {
             clusters: BTreeMap::new(),
             policies: self.policies.clone(),
             certificates: BTreeMap::new(),
+            authorities: BTreeMap::new(),
             filter_config: FilterConfig::default(),
         }
     }
 
-    /// Forgets clusters and policies that no attached rule names.
+    /// Forgets clusters and policies that no attached rule names, and what only they need.
     pub(crate) fn retain_used(&mut self) {
         let routes = self.filter_config.listeners.iter().flat_map(|listener| &listener.routes);
         let rules = routes.flat_map(|route| &route.rules);
@@ -79,6 +83,26 @@ impl Model {
         let clusters: BTreeSet<&String> =
             backends().filter_map(|backend| backend.cluster.as_ref()).chain(mirrors).collect();
         self.clusters.retain(|name, _| clusters.contains(name));
+        self.retain_used_of_tls();
+    }
+
+    fn retain_used_of_tls(&mut self) {
+        let listeners = || self.gateways.values().flat_map(|gateway| gateway.listeners.values());
+        let backends = || self.clusters.values().filter_map(|cluster| cluster.tls.as_ref());
+        let certificates: BTreeSet<&ObjectKey> = listeners()
+            .flat_map(|listener| &listener.certificates)
+            .chain(backends().filter_map(|tls| tls.client_certificate.as_ref()))
+            .collect();
+        self.certificates.retain(|key, _| certificates.contains(key));
+        let of_backends = backends().filter_map(|tls| match &tls.authorities {
+            Authorities::Named(name) => Some(name),
+            Authorities::System => None,
+        });
+        let authorities: BTreeSet<&String> = listeners()
+            .filter_map(|listener| Some(&listener.client_validation.as_ref()?.authorities))
+            .chain(of_backends)
+            .collect();
+        self.authorities.retain(|name, _| authorities.contains(name));
     }
 }
 
@@ -102,6 +126,8 @@ pub struct Listener {
     pub hostname: Option<String>,
     /// Secrets with the certificates, in the order of `tls.certificateRefs`; empty on HTTP.
     pub certificates: Vec<ObjectKey>,
+    /// Who is let in; everybody where absent.
+    pub client_validation: Option<ClientValidation>,
 }
 
 /// One port of one Service.
@@ -111,9 +137,11 @@ pub struct Cluster {
     pub endpoints: BTreeSet<Endpoint>,
     /// What is spoken with them.
     pub protocol: BackendProtocol,
+    /// How TLS is spoken with them; `None` for clear text.
+    pub tls: Option<BackendTls>,
 }
 
-/// What a backend is spoken to with, without TLS.
+/// What a backend is spoken to with, in clear text or in TLS.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub enum BackendProtocol {
     /// HTTP/1.1.

@@ -4,10 +4,10 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use k8s_openapi::api::core::v1::{Namespace, Secret, Service};
+use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Secret, Service};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 
-use crate::api::{Gateway, GatewayClass, GrpcRoute, HttpRoute, ReferenceGrant};
+use crate::api::{BackendTlsPolicy, Gateway, GatewayClass, GrpcRoute, HttpRoute, ReferenceGrant};
 use crate::object::ObjectKey;
 
 /// The label that every namespace carries, with its name as the value.
@@ -24,6 +24,8 @@ pub struct Snapshot {
     pub http_routes: BTreeMap<ObjectKey, Arc<HttpRoute>>,
     /// GRPCRoutes.
     pub grpc_routes: BTreeMap<ObjectKey, Arc<GrpcRoute>>,
+    /// BackendTLSPolicies.
+    pub backend_tls_policies: BTreeMap<ObjectKey, Arc<BackendTlsPolicy>>,
     /// ReferenceGrants.
     pub reference_grants: BTreeMap<ObjectKey, Arc<ReferenceGrant>>,
     /// Services.
@@ -34,21 +36,25 @@ pub struct Snapshot {
     pub namespaces: BTreeMap<String, Arc<Namespace>>,
     /// Secrets.
     pub secrets: BTreeMap<ObjectKey, Arc<Secret>>,
+    /// ConfigMaps.
+    pub config_maps: BTreeMap<ObjectKey, Arc<ConfigMap>>,
 }
 
 impl Snapshot {
     /// How many objects there are of each kind.
-    pub fn counts(&self) -> [(&'static str, usize); 9] {
+    pub fn counts(&self) -> [(&'static str, usize); 11] {
         [
             ("GatewayClass", self.gateway_classes.len()),
             ("Gateway", self.gateways.len()),
             ("HTTPRoute", self.http_routes.len()),
             ("GRPCRoute", self.grpc_routes.len()),
+            ("BackendTLSPolicy", self.backend_tls_policies.len()),
             ("ReferenceGrant", self.reference_grants.len()),
             ("Service", self.services.len()),
             ("EndpointSlice", self.endpoint_slices.len()),
             ("Namespace", self.namespaces.len()),
             ("Secret", self.secrets.len()),
+            ("ConfigMap", self.config_maps.len()),
         ]
     }
 

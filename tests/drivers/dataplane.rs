@@ -88,7 +88,13 @@ fn key(gateway: &str) -> ObjectKey {
 
 /// A Gateway `infra/web` with an HTTP listener on port 80 and one route to one cluster.
 fn model(cluster: &str, endpoints: &[SocketAddr]) -> Model {
-    let listener = Listener { port: 80, protocol: Protocol::Http, hostname: None, certificates: vec![] };
+    let listener = Listener {
+        port: 80,
+        protocol: Protocol::Http,
+        hostname: None,
+        certificates: vec![],
+        client_validation: None,
+    };
     let gateway = Gateway { addresses: vec![], listeners: BTreeMap::from([("http".into(), listener)]) };
     let endpoints: BTreeSet<Endpoint> = endpoints
         .iter()
@@ -108,6 +114,7 @@ fn model(cluster: &str, endpoints: &[SocketAddr]) -> Model {
         clusters: BTreeMap::from([(cluster.into(), Cluster { endpoints, ..Cluster::default() })]),
         policies: BTreeMap::new(),
         certificates: BTreeMap::new(),
+        authorities: BTreeMap::new(),
         filter_config: FilterConfig {
             listeners: vec![config::Listener {
                 name: "infra/web/http".into(),

@@ -11,11 +11,12 @@ use hyper::body::{Bytes, Incoming};
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
+use crate::certificate::Certificate;
 use crate::echo::Echoed;
 
 /// No answer within this time is a failure.
@@ -72,7 +73,18 @@ impl Request {
 
     /// Sends it over TLS with the SNI `server_name`, trusting only `root` (PEM).
     pub async fn send_tls(&self, address: SocketAddr, server_name: &str, root: &str) -> Result<Answer> {
-        let connector = connector(root, &[])?;
+        self.send_tls_as(address, server_name, root, None).await
+    }
+
+    /// The same, by a client with this certificate.
+    pub async fn send_tls_as(
+        &self,
+        address: SocketAddr,
+        server_name: &str,
+        root: &str,
+        client: Option<&Certificate>,
+    ) -> Result<Answer> {
+        let connector = connector_as(root, &[], client)?;
         let name = ServerName::try_from(server_name.to_owned())?;
         within(async {
             let stream = TcpStream::connect(address).await?;
@@ -147,17 +159,33 @@ pub async fn raw(address: SocketAddr, bytes: &[u8]) -> Result<Vec<u8>> {
     .await
 }
 
-/// TLS that trusts only `root` (PEM), and offers these protocols.
-pub(crate) fn connector(root: &str, protocols: &[&[u8]]) -> Result<TlsConnector> {
+/// The certificates of a PEM as roots.
+pub(crate) fn roots(pem: &str) -> Result<rustls::RootCertStore> {
     let mut roots = rustls::RootCertStore::empty();
-    for certificate in CertificateDer::pem_slice_iter(root.as_bytes()) {
+    for certificate in CertificateDer::pem_slice_iter(pem.as_bytes()) {
         roots.add(certificate?)?;
     }
+    Ok(roots)
+}
+
+/// TLS that trusts only `root` (PEM), and offers these protocols.
+pub(crate) fn connector(root: &str, protocols: &[&[u8]]) -> Result<TlsConnector> {
+    connector_as(root, protocols, None)
+}
+
+/// The same, by a client with this certificate.
+fn connector_as(root: &str, protocols: &[&[u8]], client: Option<&Certificate>) -> Result<TlsConnector> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let mut config = rustls::ClientConfig::builder_with_provider(provider)
+    let config = rustls::ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()?
-        .with_root_certificates(roots)
-        .with_no_client_auth();
+        .with_root_certificates(roots(root)?);
+    let mut config = match client {
+        None => config.with_no_client_auth(),
+        Some(Certificate { chain, private_key }) => {
+            let chain = vec![CertificateDer::from_pem_slice(chain.as_bytes())?];
+            config.with_client_auth_cert(chain, PrivateKeyDer::from_pem_slice(private_key.as_bytes())?)?
+        }
+    };
     config.alpn_protocols = protocols.iter().map(|protocol| protocol.to_vec()).collect();
     Ok(TlsConnector::from(Arc::new(config)))
 }

@@ -2,12 +2,17 @@
 //! would refuse to send. One request at a time.
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 
 use anyhow::{Context, Result, bail, ensure};
 use httlib_hpack::Decoder;
+use rustls::pki_types::ServerName;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio_rustls::client::TlsStream;
 
-use crate::client::Answer;
+use crate::client::{Answer, connector};
+use crate::exact::Tls;
 
 /// A field of a header block: name and value.
 pub type Field<'a> = (&'a [u8], &'a [u8]);
@@ -69,6 +74,15 @@ pub struct Http2<S> {
 impl<S> std::fmt::Debug for Http2<S> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Http2").field("next_stream", &self.next_stream).finish_non_exhaustive()
+    }
+}
+
+impl Http2<TlsStream<TcpStream>> {
+    /// Begins a connection over TLS.
+    pub async fn open_tls(address: SocketAddr, tls: Tls<'_>) -> Result<Self> {
+        let name = ServerName::try_from(tls.server_name.to_owned())?;
+        let stream = TcpStream::connect(address).await?;
+        Self::open(connector(tls.root, &[b"h2"])?.connect(name, stream).await.context("TLS handshake")?).await
     }
 }
 

@@ -95,7 +95,7 @@ impl Served {
             let endpoint = model::Endpoint { host: echo.address.ip().to_string(), port: echo.address.port() };
             let protocol =
                 if name.ends_with("/h2c") { BackendProtocol::Http2 } else { BackendProtocol::Http1 };
-            let cluster = model::Cluster { endpoints: BTreeSet::from([endpoint]), protocol };
+            let cluster = model::Cluster { endpoints: BTreeSet::from([endpoint]), protocol, tls: None };
             clusters.insert(name.clone(), cluster);
             echoes.push(echo);
         }
@@ -180,6 +180,7 @@ fn merged(
         clusters,
         policies: policies(configs),
         certificates: BTreeMap::from([(secret.clone(), pair)]),
+        authorities: BTreeMap::new(),
         filter_config: FilterConfig {
             access_log: true,
             session_key: configs.iter().find_map(|config| config.session_key.clone()),
@@ -194,6 +195,7 @@ fn merged(
                 protocol: listener.protocol,
                 hostname: listener.hostname.clone(),
                 certificates: tls.then(|| secret.clone()).into_iter().collect(),
+                client_validation: None,
             };
             let listener = Listener {
                 name: prefixed(number, &listener.name),

@@ -4,6 +4,7 @@
 //!
 //! `docs/decisions/0006-own-gateway-api-types.md` says why these types are our own.
 
+mod backend_tls_policy;
 mod gateway;
 mod gateway_class;
 mod grpc_route;
@@ -13,6 +14,7 @@ mod route_filter;
 mod shared;
 mod text;
 
+pub use backend_tls_policy::*;
 pub use gateway::*;
 pub use gateway_class::*;
 pub use grpc_route::*;
@@ -50,5 +52,7 @@ pub type Gateway = Object<GatewaySpec>;
 pub type HttpRoute = Object<HttpRouteSpec>;
 /// `GRPCRoute`.
 pub type GrpcRoute = Object<GrpcRouteSpec>;
+/// `BackendTLSPolicy`.
+pub type BackendTlsPolicy = Object<BackendTlsPolicySpec>;
 /// `ReferenceGrant`.
 pub type ReferenceGrant = Object<ReferenceGrantSpec>;

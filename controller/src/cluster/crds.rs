@@ -6,7 +6,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition as ApiCondition, 
 use serde::Deserialize;
 
 use super::document::resource_of_any_kind;
-use super::kinds::Kind;
+use super::kinds::{GATEWAY_API, Kind};
 use crate::GATEWAY_API_VERSION;
 use crate::status::{Condition, Conditions};
 
@@ -33,6 +33,12 @@ impl Crds {
     pub(super) fn version(&self, kind: &Kind) -> Option<&'static str> {
         let crd = self.0.get(kind.name)?;
         kind.versions.iter().copied().find(|version| crd.served.iter().any(|served| served == version))
+    }
+
+    /// Whether the kind is there that a feature of the conformance suite is about: the name begins with it.
+    pub fn have(&self, feature: &str) -> bool {
+        let about = GATEWAY_API.iter().filter(|kind| feature.starts_with(kind.name));
+        about.max_by_key(|kind| kind.name.len()).is_none_or(|kind| self.version(kind).is_some())
     }
 
     /// `SupportedVersion` of a GatewayClass: whether the CRDs are of a release that gatewasm knows.
@@ -143,6 +149,17 @@ pub(super) mod tests {
         };
         assert_eq!(document("True"), expected);
         assert_eq!(document("False"), Crd { served: Vec::new(), ..expected });
+    }
+
+    #[test]
+    fn a_feature_is_there_with_its_kind() {
+        let mut crds = Crds::default();
+        crds.0.insert("Gateway".to_owned(), crd("v1.6.1", &["v1"]));
+        crds.0.insert("GRPCRoute".to_owned(), crd("v1.6.1", &["v1alpha2"]));
+        assert!(crds.have("GatewayPort8080"));
+        assert!(!crds.have("GRPCRouteNamedRouteRule") && !crds.have("HTTPRoute"));
+        crds.0.insert("GRPCRoute".to_owned(), crd("v1.6.1", &["v1"]));
+        assert!(crds.have("GRPCRoute") && crds.have("GRPCRouteNamedRouteRule"));
     }
 
     #[test]

@@ -250,8 +250,17 @@ impl Task {
         let hash = bundle.manifest(&gateway, 0).content_hash();
         let last = self.written.as_ref().map_or(0, |manifest| manifest.counter);
         let is_written = self.written.as_ref().is_some_and(|manifest| manifest.content_hash() == hash);
-        // An agent has a later one: the manifest was lost, or is from a backup.
+        // An agent has a later one: the manifest was lost, or is from a backup; or another installation wrote it.
         let is_behind = wanted.reported > last;
+        if is_behind
+            && let Some(found) = self.read_manifest().await
+            && found.counter >= wanted.reported
+            && found.content_hash() == hash
+        {
+            // What others write for ever in turn with us, nobody would ever have.
+            self.written = Some(found);
+            return Ok(());
+        }
         let counter = if is_written && !is_behind { last } else { last.max(wanted.reported) + 1 };
         let manifest = bundle.manifest(&gateway, counter);
         let name = self.names.manifest();
@@ -279,7 +288,10 @@ impl Task {
             match answer {
                 Ok(answer) => {
                     let own = Own::new(answer.metadata, Facts::None);
-                    self.applied.insert(name, Applied { object, own, seen: false });
+                    // Where nothing changed, the watch has nothing to show.
+                    let shown = self.tools.store.view().own.get(&name).map(|shown| shown.uid.clone());
+                    let seen = shown.as_ref() == Some(&own.uid);
+                    self.applied.insert(name, Applied { object, own, seen });
                 }
                 Err(error) => result = Err(error),
             }

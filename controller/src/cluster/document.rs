@@ -97,6 +97,11 @@ fn trim(kind: &str, body: &mut Value) {
             keep(body, &["metadata"]);
             within(body, "metadata", |metadata| keep(metadata, &["name", "labels"]));
         }
+        "ConfigMap" => {
+            keep(body, &["metadata", "data"]);
+            within(body, "metadata", |metadata| keep(metadata, &["name", "namespace"]));
+            within(body, "data", |data| keep(data, &[crate::authority::KEY]));
+        }
         "Secret" => {
             keep(body, &["metadata", "type", "data"]);
             within(body, "metadata", |metadata| keep(metadata, &["name", "namespace"]));

@@ -6,6 +6,7 @@ use std::fmt;
 use kube::api::{ApiResource, GroupVersionKind};
 
 use super::crds::Crds;
+use super::referenced::Referenced;
 use crate::api::GROUP;
 use crate::object::ObjectKey;
 use crate::provision::labels::{GATEWASM, GATEWAY_NAME, MANAGED_BY};
@@ -32,11 +33,12 @@ impl Kind {
 }
 
 /// Kinds that are there when their CRDs are.
-pub(super) static GATEWAY_API: [Kind; 5] = [
+pub(super) static GATEWAY_API: [Kind; 6] = [
     Kind::new("GatewayClass", "gatewayclasses", GROUP, &["v1", "v1beta1"]),
     Kind::new("Gateway", "gateways", GROUP, &["v1", "v1beta1"]),
     Kind::new("HTTPRoute", "httproutes", GROUP, &["v1", "v1beta1"]),
     Kind::new("GRPCRoute", "grpcroutes", GROUP, &["v1"]),
+    Kind::new("BackendTLSPolicy", "backendtlspolicies", GROUP, &["v1"]),
     Kind::new("ReferenceGrant", "referencegrants", GROUP, &["v1", "v1beta1"]),
 ];
 
@@ -48,6 +50,7 @@ static CORE: [Kind; 3] = [
 ];
 
 static SECRET: Kind = Kind::new("Secret", "secrets", "", &["v1"]);
+static CONFIG_MAP: Kind = Kind::new("ConfigMap", "configmaps", "", &["v1"]);
 static POD: Kind = Kind::new("Pod", "pods", "", &["v1"]);
 static CRD: Kind =
     Kind::new("CustomResourceDefinition", "customresourcedefinitions", "apiextensions.k8s.io", &["v1"]);
@@ -69,8 +72,8 @@ static OWN_OTHERS: [Kind; 6] = [
 pub(super) enum Which {
     /// All of them, to be translated.
     All,
-    /// One Secret, to be translated.
-    Secret(ObjectKey),
+    /// One that another object refers to, to be translated.
+    Referenced(ObjectKey),
     /// The CRD of this kind of the Gateway API.
     CrdOf(&'static Kind),
     /// Those that gatewasm made, whole.
@@ -108,7 +111,7 @@ impl Watch {
     /// RBAC can permit such a watch by the object's name.
     pub(super) fn field_selector(&self) -> Option<String> {
         match &self.which {
-            Which::Secret(key) => Some(format!("metadata.name={}", key.name)),
+            Which::Referenced(key) => Some(format!("metadata.name={}", key.name)),
             Which::CrdOf(kind) => Some(format!("metadata.name={}.{}", kind.plural, kind.group)),
             _ => None,
         }
@@ -120,7 +123,7 @@ impl fmt::Display for Watch {
         let name = self.kind.name;
         match &self.which {
             Which::All => write!(f, "{name} ({})", self.api_resource().api_version),
-            Which::Secret(key) => write!(f, "{name} {key}"),
+            Which::Referenced(key) => write!(f, "{name} {key}"),
             Which::CrdOf(kind) => write!(f, "{name} {}.{}", kind.plural, kind.group),
             Which::Own | Which::OwnMetadata => write!(f, "{name} of gatewasm"),
             Which::DataPlane => write!(f, "{name} of data planes"),
@@ -128,8 +131,10 @@ impl fmt::Display for Watch {
     }
 }
 
-/// Every watch that is needed, given which CRDs there are and which Secrets are referred to.
-pub(super) fn wanted(crds: &Crds, secrets: BTreeSet<ObjectKey>) -> BTreeSet<Watch> {
+/// Every watch that is needed, given which CRDs there are and which objects are referred to.
+pub(super) fn wanted(crds: &Crds, referenced: Referenced) -> BTreeSet<Watch> {
+    let Referenced { secrets, config_maps } = referenced;
+    let one = |kind: &'static Kind| move |key| Watch::best(kind, Which::Referenced(key));
     let definitions = GATEWAY_API.iter().map(|kind| Watch::best(&CRD, Which::CrdOf(kind)));
     let installed = GATEWAY_API.iter().filter_map(|kind| {
         let version = crds.version(kind)?;
@@ -139,7 +144,8 @@ pub(super) fn wanted(crds: &Crds, secrets: BTreeSet<ObjectKey>) -> BTreeSet<Watc
     definitions
         .chain(installed)
         .chain(CORE.iter().map(|kind| Watch::best(kind, Which::All)))
-        .chain(secrets.into_iter().map(|key| Watch::best(&SECRET, Which::Secret(key))))
+        .chain(secrets.into_iter().map(one(&SECRET)))
+        .chain(config_maps.into_iter().map(one(&CONFIG_MAP)))
         .chain(own)
         .chain(OWN_OTHERS.iter().map(|kind| Watch::best(kind, Which::OwnMetadata)))
         .chain([Watch::best(&POD, Which::DataPlane)])
@@ -154,7 +160,7 @@ mod tests {
     #[test]
     fn a_kind_is_watched_in_the_best_version_that_its_crd_serves() {
         let of = |crds: &Crds| -> Vec<String> {
-            let watches = wanted(crds, BTreeSet::new()).into_iter();
+            let watches = wanted(crds, Referenced::default()).into_iter();
             watches.filter(|w| w.kind.group == GROUP).map(|w| w.to_string()).collect()
         };
         assert_eq!(of(&Crds::default()), [""; 0]);
@@ -169,15 +175,18 @@ mod tests {
     }
 
     #[test]
-    fn secrets_and_crds_are_watched_by_name() {
+    fn secrets_config_maps_and_crds_are_watched_by_name() {
         let key = ObjectKey::new("default", "tls");
-        let watches = wanted(&Crds::default(), [key.clone()].into());
+        let referenced = Referenced { secrets: [key.clone()].into(), config_maps: [key].into() };
+        let watches = wanted(&Crds::default(), referenced);
         let fields: Vec<String> = watches.iter().filter_map(Watch::field_selector).collect();
         assert!(fields.contains(&"metadata.name=tls".to_owned()));
         assert!(fields.contains(&"metadata.name=httproutes.gateway.networking.k8s.io".to_owned()));
-        let secrets: Vec<&Watch> = watches.iter().filter(|w| w.kind.name == "Secret").collect();
-        assert_eq!(secrets.len(), 2);
-        // No Secret without a name or our label.
-        assert!(secrets.iter().all(|w| w.field_selector().or(w.label_selector()).is_some()));
+        for kind in ["Secret", "ConfigMap"] {
+            let watches: Vec<&Watch> = watches.iter().filter(|w| w.kind.name == kind).collect();
+            assert_eq!(watches.len(), 2);
+            // None without a name or our label.
+            assert!(watches.iter().all(|w| w.field_selector().or(w.label_selector()).is_some()));
+        }
     }
 }

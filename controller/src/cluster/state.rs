@@ -8,7 +8,7 @@ use super::document::Held;
 use super::kinds::{Watch, Which, wanted};
 use super::own::Own;
 use super::pods::Pod;
-use super::secrets;
+use super::referenced::referenced;
 use crate::fault::Fault;
 use crate::object::{ObjectKey, ObjectRef};
 use crate::snapshot::Snapshot;
@@ -92,12 +92,13 @@ impl State {
     }
 
     fn find_wanted(&mut self) {
-        self.wanted = wanted(&self.crds, secrets::referenced(&self.snapshot));
+        self.wanted = wanted(&self.crds, referenced(&self.snapshot));
     }
 
     /// Takes note of a change among the objects of a watch.
     fn changed(&mut self, watch: &Watch) {
-        let refers = ["GatewayClass", "Gateway", "ReferenceGrant"].contains(&watch.kind.name);
+        let refers =
+            ["GatewayClass", "Gateway", "BackendTLSPolicy", "ReferenceGrant"].contains(&watch.kind.name);
         if refers || matches!(watch.which, Which::CrdOf(_)) {
             self.find_wanted();
         }
@@ -145,10 +146,10 @@ impl State {
         self.wanted.iter().all(|watch| self.is_settled(watch))
     }
 
-    /// A Secret that may not be read is as good as absent: the Gateway that refers to it must not hold up the others.
+    /// A Secret or ConfigMap that may not be read is as good as absent: what refers to it must not hold up the others.
     fn is_settled(&self, watch: &Watch) -> bool {
         self.watches.get(watch).is_some_and(|progress| {
-            progress.listed || (progress.refused && matches!(watch.which, Which::Secret(_)))
+            progress.listed || (progress.refused && matches!(watch.which, Which::Referenced(_)))
         })
     }
 }
@@ -252,7 +253,7 @@ impl State {
 
     fn take_out(&mut self, watch: &Watch, object: &ObjectRef) {
         match watch.which {
-            Which::All | Which::Secret(_) => {
+            Which::All | Which::Referenced(_) => {
                 if manifest::remove(object, Arc::make_mut(&mut self.snapshot)) {
                     self.revisions.snapshot += 1;
                 }

@@ -80,7 +80,7 @@ pub async fn follow(client: Client, store: Store) {
 
 fn note(watch: &Watch, what: &str) {
     // There may be hundreds of Secrets.
-    if matches!(watch.which, Which::Secret(_)) {
+    if matches!(watch.which, Which::Referenced(_)) {
         tracing::debug!(watch = %watch, "{what}");
     } else {
         tracing::info!(watch = %watch, "{what}");
@@ -91,7 +91,7 @@ async fn run(client: Client, watch: Watch, store: Store) {
     let api = watch.api_resource();
     match &watch.which {
         Which::All => feed(Api::<Document>::all_with(client, &api), &watch, &store).await,
-        Which::Secret(key) => {
+        Which::Referenced(key) => {
             feed(Api::<Document>::namespaced_with(client, &key.namespace, &api), &watch, &store).await;
         }
         Which::CrdOf(_) => feed(Api::<CrdDocument>::all_with(client, &api), &watch, &store).await,

@@ -100,13 +100,19 @@ mod tests {
         nodes: &[&str],
     ) -> (Vec<String>, Vec<String>, Statuses) {
         let ip = |address: &&str| address.parse::<IpAddr>().unwrap();
-        let listener =
-            |port: u16| Listener { port, protocol: Protocol::Http, hostname: None, certificates: vec![] };
+        let listener = |port: u16| Listener {
+            port,
+            protocol: Protocol::Http,
+            hostname: None,
+            certificates: vec![],
+            client_validation: None,
+        };
         let mut model = Model {
             gateways: BTreeMap::new(),
             clusters: BTreeMap::new(),
             policies: BTreeMap::new(),
             certificates: BTreeMap::new(),
+            authorities: BTreeMap::new(),
             filter_config: FilterConfig::default(),
         };
         let mut statuses = Statuses::default();

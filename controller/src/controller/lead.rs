@@ -168,6 +168,7 @@ impl Lead {
         for (name, status) in &mut statuses.gateway_classes {
             if let Some(class) = view.snapshot.gateway_classes.get(name) {
                 status.conditions.push(view.crds.supported_version(&class.metadata));
+                status.supported_features.retain(|feature| view.crds.have(feature.name));
             }
         }
         self.statuses = Arc::new(statuses);

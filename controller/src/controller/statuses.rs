@@ -12,10 +12,12 @@ use crate::cluster::{Held, View};
 use crate::data_plane::Judgement;
 use crate::object::{ObjectKey, ObjectRef};
 use crate::status::merge::{Desired, names_us};
-use crate::status::{GatewayClassStatus, GatewayStatus, RouteStatus, Statuses};
+use crate::status::{GatewayClassStatus, GatewayStatus, PolicyStatus, RouteStatus, Statuses};
 
 /// The status of a route that names no Gateway of ours any more.
 static NO_PARENTS: RouteStatus = RouteStatus { parents: Vec::new() };
+/// The status of a policy that matters to no Gateway of ours any more.
+static NO_ANCESTORS: PolicyStatus = PolicyStatus { ancestors: Vec::new() };
 
 /// What was wanted of each object last.
 #[derive(Default)]
@@ -38,6 +40,7 @@ enum Wish<'a> {
     GatewayClass(&'a GatewayClassStatus),
     Gateway(&'a GatewayStatus),
     Route(&'a RouteStatus),
+    Policy(&'a PolicyStatus),
 }
 
 impl Published {
@@ -101,20 +104,27 @@ fn wish<'a>(
     waited_for: &BTreeSet<ObjectKey>,
 ) -> Option<Wish<'a>> {
     let key = ObjectKey::new(object.namespace.clone().unwrap_or_default(), &object.name);
+    let waits = |parent: &ParentReference| {
+        let namespace = parent.namespace.as_ref().unwrap_or(&key.namespace);
+        waited_for.contains(&ObjectKey::new(namespace, &parent.name))
+    };
     let routes = match object.kind.as_str() {
         "GatewayClass" => return statuses.gateway_classes.get(&object.name).map(Wish::GatewayClass),
         "Gateway" if waited_for.contains(&key) => return None,
         "Gateway" => return gateways.get(&key).map(Wish::Gateway),
+        "BackendTLSPolicy" => {
+            let Some(status) = statuses.backend_tls_policies.get(&key) else {
+                return names_us(&held.status).then_some(Wish::Policy(&NO_ANCESTORS));
+            };
+            let waits = status.ancestors.iter().any(|ancestor| waits(&ancestor.ancestor_ref));
+            return (!waits).then_some(Wish::Policy(status));
+        }
         "HTTPRoute" => &statuses.http_routes,
         "GRPCRoute" => &statuses.grpc_routes,
         _ => return None,
     };
     let Some(status) = routes.get(&key) else {
         return names_us(&held.status).then_some(Wish::Route(&NO_PARENTS));
-    };
-    let waits = |parent: &ParentReference| {
-        let namespace = parent.namespace.as_ref().unwrap_or(&key.namespace);
-        waited_for.contains(&ObjectKey::new(namespace, &parent.name))
     };
     let waits = !waited_for.is_empty() && status.parents.iter().any(|parent| waits(&parent.parent_ref));
     (!waits).then_some(Wish::Route(status))
@@ -135,6 +145,7 @@ impl Wish<'_> {
             (Self::GatewayClass(wish), Desired::GatewayClass(desired)) => *wish == desired,
             (Self::Gateway(wish), Desired::Gateway(desired)) => *wish == desired,
             (Self::Route(wish), Desired::Route(desired)) => *wish == desired,
+            (Self::Policy(wish), Desired::Policy(desired)) => *wish == desired,
             _ => false,
         }
     }
@@ -144,6 +155,7 @@ impl Wish<'_> {
             Self::GatewayClass(status) => Desired::GatewayClass(status.clone()),
             Self::Gateway(status) => Desired::Gateway(status.clone()),
             Self::Route(status) => Desired::Route(status.clone()),
+            Self::Policy(status) => Desired::Policy(status.clone()),
         }
     }
 }

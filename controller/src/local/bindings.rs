@@ -230,8 +230,13 @@ mod tests {
     fn model(gateways: &[(&str, &[&str], &[u16])]) -> Model {
         let gateways = gateways.iter().map(|(name, addresses, ports)| {
             let listener = |port: &u16| {
-                let listener =
-                    Listener { port: *port, protocol: Protocol::Http, hostname: None, certificates: vec![] };
+                let listener = Listener {
+                    port: *port,
+                    protocol: Protocol::Http,
+                    hostname: None,
+                    certificates: vec![],
+                    client_validation: None,
+                };
                 (format!("http-{port}"), listener)
             };
             let gateway = Gateway {
@@ -245,6 +250,7 @@ mod tests {
             clusters: BTreeMap::new(),
             policies: BTreeMap::new(),
             certificates: BTreeMap::new(),
+            authorities: BTreeMap::new(),
             filter_config: FilterConfig::default(),
         }
     }

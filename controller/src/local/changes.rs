@@ -46,11 +46,13 @@ pub fn between(old: &Snapshot, new: &Snapshot) -> Vec<Change> {
     compare(&old.gateways, &new.gateways, namespaced("Gateway"), &mut all);
     compare(&old.http_routes, &new.http_routes, namespaced("HTTPRoute"), &mut all);
     compare(&old.grpc_routes, &new.grpc_routes, namespaced("GRPCRoute"), &mut all);
+    compare(&old.backend_tls_policies, &new.backend_tls_policies, namespaced("BackendTLSPolicy"), &mut all);
     compare(&old.reference_grants, &new.reference_grants, namespaced("ReferenceGrant"), &mut all);
     compare(&old.services, &new.services, namespaced("Service"), &mut all);
     compare(&old.endpoint_slices, &new.endpoint_slices, namespaced("EndpointSlice"), &mut all);
     compare(&old.namespaces, &new.namespaces, cluster("Namespace"), &mut all);
     compare(&old.secrets, &new.secrets, namespaced("Secret"), &mut all);
+    compare(&old.config_maps, &new.config_maps, namespaced("ConfigMap"), &mut all);
     all.sort();
     all
 }

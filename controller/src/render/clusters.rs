@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use serde_json::{Value, json};
 
 use super::listeners::{CONNECTION_BUFFER, socket_address};
-use super::{ConfigSource, Settings};
+use super::{ConfigSource, Settings, tls};
 use crate::model::{BackendProtocol, Cluster, Endpoint, Model};
 
 /// Requests, connections and waiting requests that one worker set may have with one cluster. Envoy's default of 1,024
@@ -85,6 +85,9 @@ fn cluster(name: &str, cluster: &Cluster, settings: &Settings) -> Value {
             },
         },
     });
+    if let Some(its_tls) = &cluster.tls {
+        rendered["transport_socket"] = tls::to_backend(its_tls, cluster.protocol, settings);
+    }
     let more = match discovery(cluster, settings) {
         Discovery::Eds => {
             json!({"type": "EDS", "eds_cluster_config": {"eds_config": settings.source.reference("eds.yaml")}})

@@ -10,7 +10,7 @@ use gatewasm_routing::config::Protocol;
 use gatewasm_routing::wire;
 use serde_json::{Value, json};
 
-use super::{Settings, http_connection_manager, secrets};
+use super::{Settings, http_connection_manager, tls};
 use crate::model::{Listener, Model};
 use crate::object::ObjectKey;
 
@@ -33,12 +33,12 @@ pub(super) fn listeners(model: &Model, settings: &Settings) -> BTreeMap<String, 
         for (port, listeners) in ports {
             let Some(address) = settings.bindings.get(&(key.clone(), port)) else { continue };
             let name = name(key, port);
-            let tls: Vec<_> =
+            let https: Vec<_> =
                 listeners.iter().filter(|(_, listener)| listener.protocol == Protocol::Https).collect();
-            let (listener_filters, filter_chains) = if tls.is_empty() {
+            let (listener_filters, filter_chains) = if https.is_empty() {
                 (vec![], vec![http_chain(&name, settings)])
             } else {
-                let chains = tls.iter().map(|(section, listener)| {
+                let chains = https.iter().map(|(section, listener)| {
                     https_chain(&name, &format!("{key}/{section}"), listener, settings)
                 });
                 (vec![tls_inspector()], chains.collect())
@@ -69,22 +69,11 @@ fn http_chain(name: &str, settings: &Settings) -> Value {
 /// A connection whose SNI matches no chain is closed: there is no certificate to answer it with.
 fn https_chain(port_name: &str, entry: &str, listener: &Listener, settings: &Settings) -> Value {
     let server_names: Vec<&String> = listener.hostname.iter().collect();
-    let certificates: Vec<Value> =
-        listener.certificates.iter().map(|key| secrets::reference(key, settings)).collect();
+    let socket = tls::of_listener(&listener.certificates, listener.client_validation.as_ref(), settings);
     json!({
         "name": entry,
         "filter_chain_match": {"server_names": server_names},
-        "transport_socket": {
-            "name": "tls",
-            "typed_config": {
-                "@type": "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.DownstreamTlsContext",
-                "common_tls_context": {
-                    "alpn_protocols": ["h2", "http/1.1"],
-                    "tls_params": {"tls_minimum_protocol_version": "TLSv1_2"},
-                    "tls_certificate_sds_secret_configs": certificates,
-                },
-            },
-        },
+        "transport_socket": socket,
         "filters": [http_connection_manager::filter(port_name, entry, settings)],
     })
 }
@@ -105,7 +94,13 @@ mod tests {
 
     fn listener(protocol: Protocol, hostname: Option<&str>) -> Listener {
         let certificates = vec![ObjectKey::new("infra", "certificate")];
-        Listener { port: 443, protocol, hostname: hostname.map(Into::into), certificates }
+        Listener {
+            port: 443,
+            protocol,
+            hostname: hostname.map(Into::into),
+            certificates,
+            client_validation: None,
+        }
     }
 
     #[test]

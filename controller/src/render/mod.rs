@@ -16,6 +16,7 @@ mod policy;
 mod routes;
 mod secrets;
 mod session;
+mod tls;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -69,7 +70,7 @@ pub struct Resources {
     pub clusters: BTreeMap<String, Json>,
     /// `ClusterLoadAssignment` (EDS), by cluster.
     pub endpoints: BTreeMap<String, Json>,
-    /// `Secret` (SDS), `namespace/name`.
+    /// `Secret` (SDS): certificates, `namespace/name`, and authorities, `namespace/name/ca`.
     pub secrets: BTreeMap<String, Json>,
     /// `TypedExtensionConfig` (ECDS): the wasm filter with its configuration.
     pub extensions: BTreeMap<String, Json>,
@@ -233,6 +234,7 @@ pub(crate) mod tests {
             clusters: BTreeMap::new(),
             policies: BTreeMap::new(),
             certificates: BTreeMap::new(),
+            authorities: BTreeMap::new(),
             filter_config: FilterConfig::default(),
         }
     }

@@ -5,13 +5,16 @@
 use std::sync::Arc;
 
 use k8s_openapi::ByteString;
-use k8s_openapi::api::core::v1::{Namespace, Secret, Service};
+use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Secret, Service};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::validate;
-use crate::api::{GROUP, Gateway, GatewayClass, GrpcRoute, HttpRoute, ReferenceGrant, is_dns_name};
+use crate::api::{
+    BackendTlsPolicy, GROUP, Gateway, GatewayClass, GrpcRoute, HttpRoute, ReferenceGrant, is_dns_name,
+};
+use crate::authority;
 use crate::certificate;
 use crate::fault::{Fault, sentence};
 use crate::object::{ObjectKey, ObjectRef};
@@ -24,11 +27,13 @@ pub(crate) enum Manifest {
     Gateway(Arc<Gateway>),
     HttpRoute(Arc<HttpRoute>),
     GrpcRoute(Arc<GrpcRoute>),
+    BackendTlsPolicy(Arc<BackendTlsPolicy>),
     ReferenceGrant(Arc<ReferenceGrant>),
     Service(Arc<Service>),
     EndpointSlice(Arc<EndpointSlice>),
     Namespace(Arc<Namespace>),
     Secret(Arc<Secret>),
+    ConfigMap(Arc<ConfigMap>),
 }
 
 impl Manifest {
@@ -36,16 +41,21 @@ impl Manifest {
     ///
     /// # Errors
     ///
-    /// When a certificate that was sound is not any more. An API server would take it and the listener would go, but
-    /// a gateway that is running keeps what it serves.
+    /// When a certificate that was sound, a listener's or an authority's, is not any more. An API server would take it
+    /// and what needs it would go, but a gateway that is running keeps what it serves.
     pub(super) fn after(self, known: Option<&Self>) -> Result<Self, Vec<Fault>> {
-        let (Self::Secret(new), Some(Self::Secret(old))) = (&self, known) else { return Ok(self) };
-        match certificate::read(new) {
-            Err(why) if certificate::read(old).is_ok() => {
-                Err(vec![Fault::new("data", "InvalidCertificate", format!("The Secret {why}."))])
-            }
-            _ => Ok(self),
-        }
+        let fault = match (&self, known) {
+            (Self::Secret(new), Some(Self::Secret(old))) => certificate::read(new)
+                .err()
+                .filter(|_| certificate::read(old).is_ok())
+                .map(|why| Fault::new("data", "InvalidCertificate", format!("The Secret {why}."))),
+            (Self::ConfigMap(new), Some(Self::ConfigMap(old))) => authority::read(new)
+                .err()
+                .filter(|_| authority::read(old).is_ok())
+                .map(|why| Fault::new("data", "InvalidCACertificate", format!("The ConfigMap {why}."))),
+            _ => None,
+        };
+        fault.map_or(Ok(self), |fault| Err(vec![fault]))
     }
 }
 
@@ -118,12 +128,16 @@ fn read_with(value: Value, unknown: Unknown) -> Read {
         "Gateway" => gateway_api(value, unknown, validate::gateway).map(Manifest::Gateway),
         "HTTPRoute" => gateway_api(value, unknown, validate::http_route).map(Manifest::HttpRoute),
         "GRPCRoute" => gateway_api(value, unknown, validate::grpc_route).map(Manifest::GrpcRoute),
+        "BackendTLSPolicy" => {
+            gateway_api(value, unknown, validate::backend_tls_policy).map(Manifest::BackendTlsPolicy)
+        }
         "ReferenceGrant" => {
             gateway_api(value, unknown, validate::reference_grant).map(Manifest::ReferenceGrant)
         }
         "Service" => core(value, unknown).map(Manifest::Service),
         "EndpointSlice" => core(value, unknown).map(Manifest::EndpointSlice),
         "Namespace" => core(value, unknown).map(Manifest::Namespace),
+        "ConfigMap" => core(value, unknown).map(Manifest::ConfigMap),
         _ => secret(value, unknown).map(Manifest::Secret),
     };
     let read = check_names(&object).and(read);
@@ -133,10 +147,10 @@ fn read_with(value: Value, unknown: Unknown) -> Read {
 /// Whether objects of this kind are read: of the Gateway API in every version that v1.6.1 serves.
 fn is_read(api_version: &str, kind: &str) -> bool {
     match api_version {
-        "v1" => matches!(kind, "Service" | "Namespace" | "Secret"),
+        "v1" => matches!(kind, "Service" | "Namespace" | "Secret" | "ConfigMap"),
         "discovery.k8s.io/v1" => kind == "EndpointSlice",
         _ => match api_version.split_once('/') {
-            Some((GROUP, "v1")) if kind == "GRPCRoute" => true,
+            Some((GROUP, "v1")) if matches!(kind, "GRPCRoute" | "BackendTLSPolicy") => true,
             Some((GROUP, "v1" | "v1beta1")) => {
                 matches!(kind, "GatewayClass" | "Gateway" | "HTTPRoute" | "ReferenceGrant")
             }
@@ -274,11 +288,13 @@ impl Manifest {
             Self::Gateway(gateway) => drop(snapshot.gateways.insert(key, gateway)),
             Self::HttpRoute(route) => drop(snapshot.http_routes.insert(key, route)),
             Self::GrpcRoute(route) => drop(snapshot.grpc_routes.insert(key, route)),
+            Self::BackendTlsPolicy(policy) => drop(snapshot.backend_tls_policies.insert(key, policy)),
             Self::ReferenceGrant(grant) => drop(snapshot.reference_grants.insert(key, grant)),
             Self::Service(service) => drop(snapshot.services.insert(key, service)),
             Self::EndpointSlice(slice) => drop(snapshot.endpoint_slices.insert(key, slice)),
             Self::Namespace(namespace) => drop(snapshot.namespaces.insert(name, namespace)),
             Self::Secret(secret) => drop(snapshot.secrets.insert(key, secret)),
+            Self::ConfigMap(map) => drop(snapshot.config_maps.insert(key, map)),
         }
     }
 
@@ -290,11 +306,13 @@ impl Manifest {
             Self::Gateway(gateway) => snapshot.gateways.get(&key) == Some(gateway),
             Self::HttpRoute(route) => snapshot.http_routes.get(&key) == Some(route),
             Self::GrpcRoute(route) => snapshot.grpc_routes.get(&key) == Some(route),
+            Self::BackendTlsPolicy(policy) => snapshot.backend_tls_policies.get(&key) == Some(policy),
             Self::ReferenceGrant(grant) => snapshot.reference_grants.get(&key) == Some(grant),
             Self::Service(service) => snapshot.services.get(&key) == Some(service),
             Self::EndpointSlice(slice) => snapshot.endpoint_slices.get(&key) == Some(slice),
             Self::Namespace(namespace) => snapshot.namespaces.get(name) == Some(namespace),
             Self::Secret(secret) => snapshot.secrets.get(&key) == Some(secret),
+            Self::ConfigMap(map) => snapshot.config_maps.get(&key) == Some(map),
         }
     }
 }
@@ -307,11 +325,13 @@ pub(crate) fn remove(object: &ObjectRef, snapshot: &mut Snapshot) -> bool {
         "Gateway" => snapshot.gateways.remove(&key).is_some(),
         "HTTPRoute" => snapshot.http_routes.remove(&key).is_some(),
         "GRPCRoute" => snapshot.grpc_routes.remove(&key).is_some(),
+        "BackendTLSPolicy" => snapshot.backend_tls_policies.remove(&key).is_some(),
         "ReferenceGrant" => snapshot.reference_grants.remove(&key).is_some(),
         "Service" => snapshot.services.remove(&key).is_some(),
         "EndpointSlice" => snapshot.endpoint_slices.remove(&key).is_some(),
         "Namespace" => snapshot.namespaces.remove(name).is_some(),
         "Secret" => snapshot.secrets.remove(&key).is_some(),
+        "ConfigMap" => snapshot.config_maps.remove(&key).is_some(),
         _ => false,
     }
 }

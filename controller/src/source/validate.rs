@@ -8,9 +8,10 @@
 use std::collections::BTreeSet;
 
 use crate::api::{
-    CookieLifetimeType, Gateway, GatewayClass, GrpcMethodMatch, GrpcRoute, Hostname, HttpBackendRef,
-    HttpCorsFilter, HttpHeaderFilter, HttpPathModifier, HttpRoute, HttpRouteFilter, HttpRouteFilterType,
-    HttpValueMatch, ParentReference, ReferenceGrant, SectionName, SessionPersistence,
+    BackendTlsPolicy, CookieLifetimeType, Gateway, GatewayClass, GrpcMethodMatch, GrpcRoute, Hostname,
+    HttpBackendRef, HttpCorsFilter, HttpHeaderFilter, HttpPathModifier, HttpRoute, HttpRouteFilter,
+    HttpRouteFilterType, HttpValueMatch, ParentReference, ReferenceGrant, SectionName, SessionPersistence,
+    SubjectAltName, SubjectAltNameType,
 };
 use crate::fault::Fault;
 
@@ -216,6 +217,20 @@ pub(super) fn gateway(gateway: &Gateway) -> Vec<Fault> {
             checks.count(&format!("{field}.tls.options"), tls.options.len(), 0, 16);
         }
     }
+    if let Some(frontend) = spec.tls.as_ref().and_then(|tls| tls.frontend.as_ref()) {
+        let field = "spec.tls.frontend";
+        checks.count(&format!("{field}.perPort"), frontend.per_port.len(), 0, 64);
+        let ports = frontend.per_port.iter().enumerate();
+        checks.unique(ports.map(|(i, entry)| (format!("{field}.perPort[{i}].port"), entry.port)));
+        let per_port = frontend.per_port.iter().enumerate();
+        let all = per_port.map(|(i, entry)| (format!("{field}.perPort[{i}].tls"), &entry.tls));
+        for (field, tls) in all.chain([(format!("{field}.default"), &frontend.default)]) {
+            if let Some(validation) = &tls.validation {
+                let count = validation.ca_certificate_refs.len();
+                checks.count(&format!("{field}.validation.caCertificateRefs"), count, 1, 16);
+            }
+        }
+    }
     checks.0
 }
 
@@ -299,4 +314,73 @@ pub(super) fn reference_grant(grant: &ReferenceGrant) -> Vec<Fault> {
     checks.count("spec.from", grant.spec.from.len(), 1, 16);
     checks.count("spec.to", grant.spec.to.len(), 1, 16);
     checks.0
+}
+
+/// `BackendTLSPolicy`.
+pub(super) fn backend_tls_policy(policy: &BackendTlsPolicy) -> Vec<Fault> {
+    let mut checks = Checks::default();
+    let spec = &policy.spec;
+    checks.count("spec.targetRefs", spec.target_refs.len(), 1, 16);
+    checks.count("spec.options", spec.options.len(), 0, 16);
+    let targets = spec.target_refs.iter().enumerate();
+    checks.unique(targets.map(|(i, target)| {
+        let section = target.section_name.as_deref();
+        (format!("spec.targetRefs[{i}]"), (&target.group, &target.kind, &target.name, section))
+    }));
+    for (i, target) in spec.target_refs.iter().enumerate() {
+        let same = |other: &&crate::api::PolicyTargetReference| {
+            (&other.group, &other.kind, &other.name) == (&target.group, &target.kind, &target.name)
+        };
+        if target.section_name.is_none() && spec.target_refs.iter().filter(same).count() > 1 {
+            let message = format!("{:?} is there more than once; each needs a sectionName.", target.name);
+            checks.0.push(Fault::invalid(format!("spec.targetRefs[{i}]"), message));
+        }
+    }
+    let validation = &spec.validation;
+    let field = "spec.validation";
+    checks.count(&format!("{field}.caCertificateRefs"), validation.ca_certificate_refs.len(), 0, 8);
+    let well_known = validation.well_known_ca_certificates.as_deref().unwrap_or_default();
+    match (validation.ca_certificate_refs.is_empty(), well_known.is_empty()) {
+        (true, true) => checks.0.push(Fault::new(
+            format!("{field}.caCertificateRefs"),
+            "MissingField",
+            "This field or wellKnownCACertificates is required.",
+        )),
+        (false, false) => checks.0.push(Fault::invalid(
+            format!("{field}.wellKnownCACertificates"),
+            format!("{well_known:?} cannot be combined with caCertificateRefs; use one of the two."),
+        )),
+        _ => {}
+    }
+    checks.count(&format!("{field}.subjectAltNames"), validation.subject_alt_names.len(), 0, 5);
+    for (i, name) in validation.subject_alt_names.iter().enumerate() {
+        checks.subject_alt_name(name, &format!("{field}.subjectAltNames[{i}]"));
+    }
+    checks.0
+}
+
+impl Checks {
+    fn subject_alt_name(&mut self, name: &SubjectAltName, field: &str) {
+        let uri = name.uri.as_deref().filter(|uri| !uri.is_empty());
+        let members = [
+            ("hostname", SubjectAltNameType::Hostname, name.hostname.is_some()),
+            ("uri", SubjectAltNameType::Uri, uri.is_some()),
+        ];
+        for (member, its_kind, is_set) in members {
+            let field = format!("{field}.{member}");
+            if name.kind == its_kind && !is_set {
+                self.0.push(Fault::new(field, "MissingField", "This field is required for this type."));
+            } else if name.kind != its_kind && is_set {
+                self.0.push(Fault::invalid(field, "This type does not have this field."));
+            }
+        }
+        if let Some(uri) = uri
+            && !uri
+                .split_once("://")
+                .is_some_and(|(scheme, _)| !scheme.is_empty() && !scheme.contains(['/', '?', '#']))
+        {
+            let message = format!("{uri:?} is not an absolute URI (\"spiffe://example.com/name\").");
+            self.0.push(Fault::invalid(format!("{field}.uri"), message));
+        }
+    }
 }

@@ -16,6 +16,7 @@ const RESOLVED_REFS: &str = "ResolvedRefs";
 const CONFLICTED: &str = "Conflicted";
 const OVERLAPPING_TLS: &str = "OverlappingTLSConfig";
 const PARTIALLY_INVALID: &str = "PartiallyInvalid";
+const INSECURE_FRONTEND: &str = "InsecureFrontendValidationMode";
 
 /// Every type of condition that is ours to set, and so ours to take away.
 pub(crate) const TYPES: &[&str] = &[
@@ -25,10 +26,12 @@ pub(crate) const TYPES: &[&str] = &[
     CONFLICTED,
     OVERLAPPING_TLS,
     PARTIALLY_INVALID,
+    INSECURE_FRONTEND,
     "SupportedVersion",
 ];
 /// The types that are set only where something is wrong.
-pub(crate) const NEGATIVE_TYPES: &[&str] = &[CONFLICTED, OVERLAPPING_TLS, PARTIALLY_INVALID];
+pub(crate) const NEGATIVE_TYPES: &[&str] =
+    &[CONFLICTED, OVERLAPPING_TLS, PARTIALLY_INVALID, INSECURE_FRONTEND];
 
 /// At most so many faults are spelt out in one message.
 const MOST_FAULTS: usize = 10;
@@ -37,10 +40,15 @@ const MOST_CHARACTERS: usize = 32_768;
 
 /// Features of the conformance suite (pkg/features) that work, sorted.
 pub(crate) const SUPPORTED_FEATURES: &[SupportedFeature] = &[
+    SupportedFeature { name: "BackendTLSPolicy" },
+    SupportedFeature { name: "BackendTLSPolicySANValidation" },
     SupportedFeature { name: "GRPCRoute" },
     SupportedFeature { name: "GRPCRouteNamedRouteRule" },
     SupportedFeature { name: "Gateway" },
     SupportedFeature { name: "GatewayAddressEmpty" },
+    SupportedFeature { name: "GatewayBackendClientCertificate" },
+    SupportedFeature { name: "GatewayFrontendClientCertificateValidation" },
+    SupportedFeature { name: "GatewayFrontendClientCertificateValidationInsecureFallback" },
     SupportedFeature { name: "GatewayHTTPListenerIsolation" },
     SupportedFeature { name: "GatewayHTTPSListenerDetectMisdirectedRequests" },
     SupportedFeature { name: "GatewayInfrastructurePropagation" },
@@ -156,6 +164,35 @@ impl Conditions {
             )
         } else {
             self.positive(PROGRAMMED, "Programmed", format!("Gateway serves listener {}.", quoted(served)))
+        }
+    }
+
+    /// `ResolvedRefs` of a Gateway: its own references, then those of its listeners.
+    pub(crate) fn gateway_resolved_refs(self, faults: &[Fault], unresolved: &[&str]) -> Condition {
+        if faults.is_empty() && !unresolved.is_empty() {
+            let message = format!(
+                "References of listener {} are not resolved; see status.listeners.",
+                quoted(unresolved)
+            );
+            return self.negative(RESOLVED_REFS, "ListenersNotResolved", message);
+        }
+        self.resolved_refs(faults)
+    }
+
+    /// `InsecureFrontendValidationMode` of a Gateway, which is set only where it is true: by these fields.
+    pub(crate) fn insecure_frontend_validation(self, fields: &[String]) -> Condition {
+        let message = format!(
+            "Clients without a valid certificate are let in, by {}; their backends must tell them apart.",
+            fields.join(", ")
+        );
+        self.positive(INSECURE_FRONTEND, "ConfigurationChanged", message)
+    }
+
+    /// `Accepted` of a BackendTLSPolicy by one Gateway.
+    pub(crate) fn policy_accepted(self, faults: &[Fault]) -> Condition {
+        match faults.first() {
+            None => self.positive(ACCEPTED, "Accepted", "Policy is accepted.".to_owned()),
+            Some(first) => self.negative(ACCEPTED, first.reason, lines(faults)),
         }
     }
 

@@ -5,11 +5,15 @@
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use serde_json::{Map, Value, json};
 
-use super::{Condition, GatewayClassStatus, GatewayStatus, ListenerStatus, RouteStatus, TYPES, cut};
+use super::{
+    Condition, GatewayClassStatus, GatewayStatus, ListenerStatus, PolicyStatus, RouteStatus, TYPES, cut,
+};
 use crate::api::{CONTROLLER_NAME, ParentReference};
 
 /// Most entries of `status.parents` (`RouteStatus`).
 const MOST_PARENTS: usize = 32;
+/// Most entries of `status.ancestors` (`PolicyStatus`).
+const MOST_ANCESTORS: usize = 16;
 
 /// The status that an object is to have, as far as it is ours.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -20,6 +24,8 @@ pub enum Desired {
     Gateway(GatewayStatus),
     /// Of a route; without parents where none of them is ours any more.
     Route(RouteStatus),
+    /// Of a policy; without ancestors where it matters to no Gateway of ours any more.
+    Policy(PolicyStatus),
 }
 
 impl Desired {
@@ -40,11 +46,13 @@ impl Desired {
                 set_list(&mut status, "addresses", addresses.map(|address| json!(address)).collect());
             }
             Self::Route(desired) => {
-                let parents = parents(&status, desired, now);
-                // `parents` is a required field of the status, even without entries.
-                if !parents.is_empty() || !list(&status, "parents").is_empty() {
-                    status.insert("parents".to_owned(), Value::Array(parents));
-                }
+                let wanted = desired.parents.iter().map(|it| (&it.parent_ref, json!(it), &it.conditions[..]));
+                merge_entries(&mut status, &PARENTS, wanted, now);
+            }
+            Self::Policy(desired) => {
+                let wanted =
+                    desired.ancestors.iter().map(|it| (&it.ancestor_ref, json!(it), &it.conditions[..]));
+                merge_entries(&mut status, &ANCESTORS, wanted, now);
             }
         }
         let status = Value::Object(status);
@@ -57,14 +65,16 @@ impl Desired {
             Self::GatewayClass(status) => &status.conditions,
             Self::Gateway(status) => &status.conditions,
             Self::Route(status) => &status.parents.first()?.conditions,
+            Self::Policy(status) => &status.ancestors.first()?.conditions,
         };
         conditions.first().map(|condition| condition.observed_generation)
     }
 }
 
-/// Whether a route's status has an entry of ours, which goes when no parent is ours any more.
+/// Whether the status of a route or policy has an entry of ours, which goes when no parent or ancestor is ours any more.
 pub fn names_us(status: &Value) -> bool {
-    status.as_object().is_some_and(|status| list(status, "parents").iter().any(is_ours))
+    let has = |status: &Map<String, Value>, field| list(status, field).iter().any(is_ours);
+    status.as_object().is_some_and(|status| has(status, PARENTS.field) || has(status, ANCESTORS.field))
 }
 
 /// One entry for each listener, in the order of the spec; listeners that are gone take their entry with them.
@@ -83,31 +93,49 @@ fn listeners(status: &Map<String, Value>, desired: &[ListenerStatus], now: &Time
     desired.iter().map(entry).collect()
 }
 
-/// `RouteParentStatus`: a controller changes only entries with its own `controllerName`, and removes those whose
-/// parentRef is gone. Where others leave too little room, the last ones of ours are left out.
-fn parents(status: &Map<String, Value>, desired: &RouteStatus, now: &Time) -> Vec<Value> {
-    let existing = list(status, "parents");
+/// A list of entries by controller and object.
+struct Entries {
+    field: &'static str,
+    /// The field of an entry that says which object it is about.
+    about: &'static str,
+    most: usize,
+}
+
+const PARENTS: Entries = Entries { field: "parents", about: "parentRef", most: MOST_PARENTS };
+const ANCESTORS: Entries = Entries { field: "ancestors", about: "ancestorRef", most: MOST_ANCESTORS };
+
+/// `RouteParentStatus`, `PolicyAncestorStatus`: a controller changes only entries with its own `controllerName`, and
+/// removes those whose object is gone. Where others leave too little room, the last ones of ours are left out.
+fn merge_entries<'a>(
+    status: &mut Map<String, Value>,
+    entries: &Entries,
+    wanted: impl Iterator<Item = (&'a ParentReference, Value, &'a [Condition])>,
+    now: &Time,
+) {
+    let existing = list(status, entries.field);
     let foreign = existing.iter().filter(|entry| !is_ours(entry)).count();
-    let mut wanted: Vec<_> =
-        desired.parents.iter().take(MOST_PARENTS.saturating_sub(foreign)).map(Some).collect();
+    let mut wanted: Vec<_> = wanted.take(entries.most.saturating_sub(foreign)).map(Some).collect();
     let mut merged = Vec::new();
     for old in existing {
         if !is_ours(old) {
             merged.push(old.clone());
             continue;
         }
-        let Ok(parent) = serde_json::from_value::<ParentReference>(old["parentRef"].clone()) else {
+        let Ok(about) = serde_json::from_value::<ParentReference>(old[entries.about].clone()) else {
             continue;
         };
-        let slot = wanted.iter_mut().find(|slot| slot.is_some_and(|entry| entry.parent_ref == parent));
-        if let Some(entry) = slot.and_then(Option::take) {
-            merged.push(with_conditions(json!(entry), Some(old), &entry.conditions, now));
+        let slot = wanted.iter_mut().find(|slot| slot.as_ref().is_some_and(|(it, ..)| **it == about));
+        if let Some((_, entry, conditions)) = slot.and_then(Option::take) {
+            merged.push(with_conditions(entry, Some(old), conditions, now));
         }
     }
-    for entry in wanted.into_iter().flatten() {
-        merged.push(with_conditions(json!(entry), None, &entry.conditions, now));
+    for (_, entry, conditions) in wanted.into_iter().flatten() {
+        merged.push(with_conditions(entry, None, conditions, now));
     }
-    merged
+    // The list is a required field of the status, even without entries.
+    if !merged.is_empty() || !existing.is_empty() {
+        status.insert(entries.field.to_owned(), Value::Array(merged));
+    }
 }
 
 fn with_conditions(mut entry: Value, old: Option<&Value>, desired: &[Condition], now: &Time) -> Value {

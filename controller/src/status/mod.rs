@@ -22,7 +22,7 @@ pub(crate) use conditions::*;
 #[serde(rename_all = "camelCase")]
 pub struct Condition {
     /// What it is about: `Accepted`, `Programmed`, `ResolvedRefs`, `Conflicted`, `OverlappingTLSConfig`,
-    /// `PartiallyInvalid`.
+    /// `PartiallyInvalid`, `InsecureFrontendValidationMode`.
     #[serde(rename = "type")]
     pub kind: &'static str,
     /// `True` or `False`.
@@ -55,6 +55,8 @@ pub struct Statuses {
     pub http_routes: BTreeMap<ObjectKey, RouteStatus>,
     /// GRPCRoutes that name one of those as a parent.
     pub grpc_routes: BTreeMap<ObjectKey, RouteStatus>,
+    /// BackendTLSPolicies of Services that a route of one of those sends requests to.
+    pub backend_tls_policies: BTreeMap<ObjectKey, PolicyStatus>,
 }
 
 /// `GatewayClassStatus`.
@@ -78,7 +80,8 @@ pub struct SupportedFeature {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct GatewayStatus {
-    /// `Accepted`, `Programmed`.
+    /// `Accepted`, `Programmed`, `ResolvedRefs` where it or a listener refers to anything, and
+    /// `InsecureFrontendValidationMode` where it is true.
     pub conditions: Vec<Condition>,
     /// One for each listener of the spec.
     pub listeners: Vec<ListenerStatus>,
@@ -120,6 +123,25 @@ pub struct RouteParentStatus {
     pub conditions: Vec<Condition>,
 }
 
+/// `PolicyStatus`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct PolicyStatus {
+    /// One for each Gateway of ours that the policy matters to, sorted.
+    pub ancestors: Vec<PolicyAncestorStatus>,
+}
+
+/// `PolicyAncestorStatus`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PolicyAncestorStatus {
+    /// The Gateway.
+    pub ancestor_ref: ParentReference,
+    /// [`crate::api::CONTROLLER_NAME`].
+    pub controller_name: &'static str,
+    /// `Accepted`, `ResolvedRefs`.
+    pub conditions: Vec<Condition>,
+}
+
 /// One object's status with its identity, for files that people read.
 #[derive(Serialize)]
 struct Entry<'a, S> {
@@ -146,6 +168,10 @@ impl Serialize for Statuses {
                 let (namespace, name) = (Some(key.namespace.as_str()), key.name.as_str());
                 list.serialize_element(&Entry { kind, namespace, name, status })?;
             }
+        }
+        for (key, status) in &self.backend_tls_policies {
+            let (namespace, name) = (Some(key.namespace.as_str()), key.name.as_str());
+            list.serialize_element(&Entry { kind: "BackendTLSPolicy", namespace, name, status })?;
         }
         list.end()
     }

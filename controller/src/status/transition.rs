@@ -72,7 +72,7 @@ impl Place<'_> {
     }
 }
 
-/// The object itself, its listeners, and the parents that are ours.
+/// The object itself, its listeners, and the parents and ancestors that are ours.
 fn places(status: &Value) -> Vec<Place<'_>> {
     let mut places =
         vec![Place { key: String::new(), prefix: String::new(), conditions: list(status, "conditions") }];
@@ -85,11 +85,13 @@ fn places(status: &Value) -> Vec<Place<'_>> {
             conditions: list(listener, "conditions"),
         });
     }
-    for parent in list(status, "parents") {
-        if text(parent, "controllerName") == CONTROLLER_NAME {
-            let key = format!("parent {}", parent["parentRef"]);
-            places.push(Place { key, prefix: String::new(), conditions: list(parent, "conditions") });
-        }
+    for (field, about) in [("parents", "parentRef"), ("ancestors", "ancestorRef")] {
+        let ours = list(status, field).iter().filter(|it| text(it, "controllerName") == CONTROLLER_NAME);
+        places.extend(ours.map(|it| Place {
+            key: format!("{about} {}", it[about]),
+            prefix: String::new(),
+            conditions: list(it, "conditions"),
+        }));
     }
     places
 }

@@ -7,6 +7,7 @@ use gatewasm_routing::config;
 use k8s_openapi::api::core::v1::{Service, ServicePort};
 use k8s_openapi::api::discovery::v1::{EndpointPort, EndpointSlice};
 
+use super::backend_tls::BackendTlsPolicies;
 use super::policy::Policies;
 use super::reference_grant::{From, Grants};
 use super::{Options, Problems};
@@ -15,7 +16,7 @@ use crate::model::{BackendProtocol, Cluster, Endpoint, Policy};
 use crate::object::{ObjectKey, ObjectRef};
 use crate::problem::Problem;
 use crate::snapshot::Snapshot;
-use crate::status::Fault;
+use crate::status::{Fault, PolicyStatus};
 
 const SERVICE_NAME_LABEL: &str = "kubernetes.io/service-name";
 
@@ -36,7 +37,22 @@ pub(super) struct Backends<'a> {
     slices: BTreeMap<(&'a str, &'a str), Vec<(&'a ObjectKey, &'a EndpointSlice)>>,
     clusters: BTreeMap<String, Cluster>,
     policies: Policies,
+    tls: BackendTlsPolicies<'a>,
+    /// The Services that the route refers to which is being translated.
+    referred: BTreeSet<ObjectKey>,
     problems: Vec<Problem>,
+}
+
+/// What came of all backendRefs.
+pub(super) struct Found {
+    /// Every cluster that a rule names.
+    pub(super) clusters: BTreeMap<String, Cluster>,
+    /// Every policy that a rule names.
+    pub(super) policies: BTreeMap<String, Policy>,
+    /// Certificates of authorities, of which clusters name some.
+    pub(super) authorities: BTreeMap<String, String>,
+    /// Of the BackendTLSPolicies that a Gateway is concerned with.
+    pub(super) statuses: BTreeMap<ObjectKey, PolicyStatus>,
 }
 
 impl<'a> Backends<'a> {
@@ -50,8 +66,27 @@ impl<'a> Backends<'a> {
                     .push((key, slice.as_ref()));
             }
         }
-        let (clusters, policies) = (BTreeMap::new(), Policies::default());
-        Self { snapshot, options, grants, slices, clusters, policies, problems: Vec::new() }
+        Self {
+            snapshot,
+            options,
+            grants,
+            slices,
+            clusters: BTreeMap::new(),
+            policies: Policies::default(),
+            tls: BackendTlsPolicies::new(snapshot, grants),
+            referred: BTreeSet::new(),
+            problems: Vec::new(),
+        }
+    }
+
+    /// The Services that were referred to, and might be, since this was asked last.
+    pub(super) fn take_referred(&mut self) -> BTreeSet<ObjectKey> {
+        std::mem::take(&mut self.referred)
+    }
+
+    /// Takes note of a route that is attached to a Gateway and sends requests to these Services.
+    pub(super) fn used(&mut self, gateway: &ObjectKey, services: &BTreeSet<ObjectKey>) {
+        self.tls.used(gateway, services);
     }
 
     /// The share of one backendRef of a route, and what is wrong with it.
@@ -122,6 +157,7 @@ impl<'a> Backends<'a> {
             );
             return Err(Fault::new(field, "RefNotPermitted", message));
         }
+        self.referred.insert(key.clone());
         let Some(service) = self.snapshot.services.get(&key) else {
             return Err(Fault::new(field, "BackendNotFound", format!("Service \"{key}\" does not exist.")));
         };
@@ -144,20 +180,24 @@ impl<'a> Backends<'a> {
             let message = format!("Service \"{key}\" has no TCP port {number}; it has {}.", numbers());
             return Err(Fault::new(format!("{field}.port"), "BackendNotFound", message));
         };
-        let protocol = protocol(port.app_protocol.as_deref(), speaks).map_err(|way_out| {
+        let tls = self.tls.of_port(&key, port, field).transpose()?;
+        let protocol = protocol(port.app_protocol.as_deref(), speaks, tls.is_some()).map_err(|way_out| {
             let said = port.app_protocol.as_deref().unwrap_or_default();
             let message = format!(
                 "Port {number} of Service \"{key}\" has appProtocol {said:?}, which is not supported; {way_out}."
             );
             Fault::new(field, "UnsupportedProtocol", message)
         })?;
-        let name = match protocol {
-            BackendProtocol::Http1 => format!("{key}/{number}"),
-            BackendProtocol::Http2 => format!("{key}/{number}/h2c"),
+        let spoken = match (protocol, &tls) {
+            (BackendProtocol::Http1, None) => "",
+            (BackendProtocol::Http2, None) => "/h2c",
+            (BackendProtocol::Http1, Some(_)) => "/tls",
+            (BackendProtocol::Http2, Some(_)) => "/h2/tls",
         };
+        let name = format!("{key}/{number}{spoken}");
         if !self.clusters.contains_key(&name) {
             let endpoints = self.endpoints(&key, service, port, number.get(), protocol);
-            self.clusters.insert(name.clone(), Cluster { endpoints, protocol });
+            self.clusters.insert(name.clone(), Cluster { endpoints, protocol, tls });
         }
         Ok(name)
     }
@@ -263,11 +303,8 @@ impl<'a> Backends<'a> {
         self.problems.push(fault.problem(place, crate::problem::Severity::Error));
     }
 
-    /// Every cluster and policy that a rule names; hands over the problems.
-    pub(super) fn finish(
-        self,
-        problems: &mut Problems,
-    ) -> (BTreeMap<String, Cluster>, BTreeMap<String, Policy>) {
+    /// What the rules need and the statuses of BackendTLSPolicies; hands over the problems.
+    pub(super) fn finish(self, problems: &mut Problems) -> Found {
         problems.0.extend(self.problems);
         for flag in &self.options.backends {
             let key = ObjectKey::new(&flag.namespace, &flag.service);
@@ -284,24 +321,32 @@ impl<'a> Backends<'a> {
                 );
             }
         }
-        (self.clusters, self.policies.finish())
+        let (statuses, authorities) = self.tls.finish(problems);
+        Found { clusters: self.clusters, policies: self.policies.finish(), authorities, statuses }
     }
 }
 
 /// What is spoken with a port of a Service; where it cannot be what `appProtocol` says, the way out (GEP-1911).
 ///
 /// WebSockets are HTTP/1.1 with an upgrade, which every HTTP/1.1 backend may do: "Absence of the appProtocol field does
-/// not imply the implementation should disable any features".
-fn protocol(app_protocol: Option<&str>, speaks: Speaks) -> Result<BackendProtocol, &'static str> {
+/// not imply the implementation should disable any features". Where a BackendTLSPolicy asks for TLS, all of it is spoken
+/// in TLS, also what is cleartext by its name.
+fn protocol(app_protocol: Option<&str>, speaks: Speaks, tls: bool) -> Result<BackendProtocol, &'static str> {
+    // Names of the IANA's registry have no case (RFC 6335 §5.1).
+    let https = app_protocol.is_some_and(|said| said.eq_ignore_ascii_case("https"));
     match (app_protocol, speaks) {
         (None | Some("http" | "kubernetes.io/ws"), Speaks::AsService) => Ok(BackendProtocol::Http1),
         (Some("kubernetes.io/h2c"), Speaks::AsService) => Ok(BackendProtocol::Http2),
         (None | Some("http" | "kubernetes.io/h2c" | "grpc"), Speaks::Http2) => Ok(BackendProtocol::Http2),
+        (Some("kubernetes.io/wss"), Speaks::AsService) if tls => Ok(BackendProtocol::Http1),
+        (Some(_), Speaks::AsService) if https && tls => Ok(BackendProtocol::Http1),
+        (Some(_), Speaks::Http2) if https && tls => Ok(BackendProtocol::Http2),
         // "Only if there is a corresponding BackendTLSPolicy" (GEP-1911): without one there is nothing to verify the
         // backend with.
         (Some("kubernetes.io/wss"), Speaks::AsService) => {
-            Err("let the backend offer WebSockets without TLS, with \"kubernetes.io/ws\"")
+            Err("say how the backend is verified by a BackendTLSPolicy")
         }
+        (Some(_), _) if https => Err("say how the backend is verified by a BackendTLSPolicy"),
         (Some(_), Speaks::AsService) => {
             Err("leave it out for HTTP/1.1 and WebSockets, or set \"kubernetes.io/h2c\" for HTTP/2")
         }

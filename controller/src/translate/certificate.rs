@@ -1,4 +1,4 @@
-//! Certificates of HTTPS listeners: which Secret a listener refers to, and whether it may be used.
+//! References to certificates with their keys: which Secret one means, and whether it may be used.
 
 use super::reference_grant::{From, Grants};
 use crate::api::SecretObjectReference;
@@ -8,30 +8,40 @@ use crate::model::Certificate;
 use crate::object::ObjectKey;
 use crate::snapshot::Snapshot;
 
-/// The Secret that a listener refers to.
+/// Where a Gateway refers to a Secret.
+#[derive(Clone, Copy)]
+pub(super) struct Place<'a> {
+    pub(super) field: &'a str,
+    /// Reason of a reference that does not resolve.
+    pub(super) invalid: &'static str,
+    /// The Gateway's.
+    pub(super) namespace: &'a str,
+}
+
+/// The Secret that a Gateway refers to.
 pub(super) fn resolve(
     reference: &SecretObjectReference,
-    gateway_namespace: &str,
-    field: &str,
+    place: Place<'_>,
     snapshot: &Snapshot,
     grants: &Grants<'_>,
 ) -> Result<(ObjectKey, Certificate), Fault> {
-    let invalid = |message: String| Fault::new(field, "InvalidCertificateRef", message);
+    let invalid = |message: String| Fault::new(place.field, place.invalid, message);
     if !reference.group.is_empty() || reference.kind != "Secret" {
         let (kind, group) = (&reference.kind, &reference.group);
         return Err(invalid(format!(
             "Kind {kind:?} of group {group:?} is not supported; refer to a Secret."
         )));
     }
-    let namespace = reference.namespace.as_deref().unwrap_or(gateway_namespace);
+    let namespace = reference.namespace.as_deref().unwrap_or(place.namespace);
     let key = ObjectKey::new(namespace, &reference.name);
-    if !grants.permit(From { kind: "Gateway", namespace: gateway_namespace }, "Secret", &key) {
+    if !grants.permit(From { kind: "Gateway", namespace: place.namespace }, "Secret", &key) {
         // Said before anything is known of the Secret, so that nobody learns whether it exists.
         let message = format!(
             "Secret \"{key}\" is in another namespace and no ReferenceGrant in {namespace:?} permits Gateways of \
-             {gateway_namespace:?} to use it."
+             {:?} to use it.",
+            place.namespace
         );
-        return Err(Fault::new(field, "RefNotPermitted", message));
+        return Err(Fault::new(place.field, "RefNotPermitted", message));
     }
     let secret =
         snapshot.secrets.get(&key).ok_or_else(|| invalid(format!("Secret \"{key}\" does not exist.")))?;

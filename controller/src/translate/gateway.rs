@@ -3,11 +3,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
+use super::client_certificate;
+use super::client_validation;
 use super::gateway_class::Classes;
 use super::listener::{self, Listener};
 use super::reference_grant::Grants;
 use super::{Options, Problems};
 use crate::api;
+use crate::model::Certificate;
 use crate::object::{ObjectKey, ObjectRef};
 use crate::snapshot::Snapshot;
 use crate::status::{Conditions, Fault, GatewayStatus};
@@ -19,6 +22,10 @@ pub(super) struct Gateway<'a> {
     faults: Vec<Fault>,
     /// Addresses asked for.
     pub(super) addresses: Vec<IpAddr>,
+    /// References of its own that do not resolve.
+    ref_faults: Vec<Fault>,
+    /// What backends are shown.
+    pub(super) client_certificate: Option<(ObjectKey, Certificate)>,
     /// Every listener of the spec, with the routes that attach to it.
     pub(super) listeners: Vec<Listener<'a>>,
 }
@@ -38,6 +45,7 @@ pub(super) fn translate<'a>(
         if let Some(class_faults) = classes.get(class) {
             let gateway = translate_one(key, object, class_faults, snapshot, grants, options, problems);
             problems.errors(&place, &gateway.faults);
+            problems.errors(&place, &gateway.ref_faults);
             gateways.insert(key.clone(), gateway);
         } else if !snapshot.gateway_classes.contains_key(class) {
             let message = format!(
@@ -95,7 +103,19 @@ fn translate_one<'a>(
     }
     warn_of_what_has_no_effect(key, object, problems);
     let listeners = listener::translate(key, object, snapshot, grants, options, problems);
-    Gateway { object, faults, addresses: addresses.into_iter().collect(), listeners }
+    let (client_certificate, ref_fault) = match client_certificate::resolve(key, object, snapshot, grants) {
+        Some(Ok(certificate)) => (Some(certificate), None),
+        Some(Err(fault)) => (None, Some(fault)),
+        None => (None, None),
+    };
+    Gateway {
+        object,
+        faults,
+        addresses: addresses.into_iter().collect(),
+        ref_faults: ref_fault.into_iter().collect(),
+        client_certificate,
+        listeners,
+    }
 }
 
 /// Fields whose absence does no harm, but which someone may count on.
@@ -110,9 +130,6 @@ fn warn_of_what_has_no_effect(key: &ObjectKey, object: &api::Gateway, problems: 
             "spec.defaultScope",
             "Default Gateways are not supported; routes must name this one in parentRefs.",
         );
-    }
-    if spec.tls.as_ref().is_some_and(|tls| tls.backend.is_some()) {
-        warn("spec.tls.backend", "TLS to backends is not supported yet, so this has no effect.");
     }
     let from = spec.allowed_listeners.as_ref().and_then(|allowed| allowed.namespaces.as_ref()?.from);
     if from.is_some_and(|from| from != api::ListenerFromNamespaces::None) {
@@ -135,11 +152,23 @@ impl Gateway<'_> {
         let unaccepted = names(|listener| !listener.is_accepted());
         let served = names(|listener| listener.served().is_some());
         let accepted = self.is_accepted();
+        let mut list = vec![
+            conditions.gateway_accepted(&self.faults, &unaccepted, self.listeners.len()),
+            conditions.gateway_programmed(accepted, &served),
+        ];
+        let unresolved = names(|listener| listener.refs_resolve() == Some(false));
+        let refers = self.client_certificate.is_some()
+            || !self.ref_faults.is_empty()
+            || self.listeners.iter().any(|listener| listener.refs_resolve().is_some());
+        if refers {
+            list.push(conditions.gateway_resolved_refs(&self.ref_faults, &unresolved));
+        }
+        let insecure = client_validation::insecure(self.object);
+        if !insecure.is_empty() {
+            list.push(conditions.insecure_frontend_validation(&insecure));
+        }
         GatewayStatus {
-            conditions: vec![
-                conditions.gateway_accepted(&self.faults, &unaccepted, self.listeners.len()),
-                conditions.gateway_programmed(accepted, &served),
-            ],
+            conditions: list,
             listeners: self.listeners.iter().map(|listener| listener.status(conditions, accepted)).collect(),
             addresses: None,
         }

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use gatewasm_routing::config::{self, Protocol, RouteKind};
 
 use super::certificate;
+use super::client_validation;
 use super::hostname;
 use super::reference_grant::Grants;
 use super::{Options, Problems};
@@ -32,6 +33,9 @@ pub(super) struct Listener<'a> {
     /// Certificates that can be used, in the order of the spec.
     certificate_order: Vec<ObjectKey>,
     pub(super) certificates: BTreeMap<ObjectKey, model::Certificate>,
+    /// Who is let in; everybody where absent.
+    client_validation: Option<model::ClientValidation>,
+    pub(super) authorities: Option<(String, String)>,
     supported_kinds: Vec<RouteGroupKind>,
     /// How many accepted routes are attached.
     pub(super) attached: u32,
@@ -62,8 +66,13 @@ pub(super) fn translate<'a>(
             listener.faults.push(Fault::new(format!("{field}.port"), "PortUnavailable", message));
         }
         if listener.protocol == Some(Protocol::Https) && listener.faults.is_empty() {
-            check_client_certificates(&mut listener, gateway, &field);
             read_certificates(&mut listener, key, &field, snapshot, grants);
+            if let Some(validation) = client_validation::of_port(key, gateway, spec.port, snapshot, grants) {
+                listener.client_validation = validation.client;
+                listener.authorities = validation.authorities;
+                listener.ref_faults.extend(validation.ref_faults);
+                listener.faults.extend(validation.fault);
+            }
             if spec.tls.as_ref().is_some_and(|tls| !tls.options.is_empty()) {
                 let message = "gatewasm knows no TLS options, so these have no effect.";
                 problems.warning(
@@ -122,6 +131,8 @@ fn translate_one<'a>(spec: &'a api::Listener, field: &str) -> Listener<'a> {
         ref_faults: Vec::new(),
         certificate_order: Vec::new(),
         certificates: BTreeMap::new(),
+        client_validation: None,
+        authorities: None,
         supported_kinds: Vec::new(),
         attached: 0,
         routes: Vec::new(),
@@ -153,22 +164,6 @@ fn group_kind(kind: RouteKind) -> RouteGroupKind {
     RouteGroupKind { group: GROUP.to_owned(), kind: kind.name().to_owned() }
 }
 
-/// Client certificates that are asked for and not checked would let everybody in.
-fn check_client_certificates(listener: &mut Listener<'_>, gateway: &api::Gateway, field: &str) {
-    let Some(frontend) = gateway.spec.tls.as_ref().and_then(|tls| tls.frontend.as_ref()) else { return };
-    let port = frontend.per_port.iter().enumerate().find(|(_, entry)| entry.port == listener.spec.port);
-    let (tls, where_set) = match port {
-        Some((i, entry)) => (&entry.tls, format!("spec.tls.frontend.perPort[{i}]")),
-        None => (&frontend.default, "spec.tls.frontend.default".to_owned()),
-    };
-    if tls.validation.is_some() {
-        let message = format!(
-            "Client certificates, which {where_set} asks for, are not supported yet; nothing is served."
-        );
-        listener.faults.push(Fault::new(field, "UnsupportedValue", message));
-    }
-}
-
 fn read_certificates(
     listener: &mut Listener<'_>,
     gateway: &ObjectKey,
@@ -179,7 +174,12 @@ fn read_certificates(
     let refs = listener.spec.tls.iter().flat_map(|tls| &tls.certificate_refs);
     for (i, reference) in refs.enumerate() {
         let field = format!("{field}.tls.certificateRefs[{i}]");
-        match certificate::resolve(reference, &gateway.namespace, &field, snapshot, grants) {
+        let place = certificate::Place {
+            field: &field,
+            invalid: "InvalidCertificateRef",
+            namespace: &gateway.namespace,
+        };
+        match certificate::resolve(reference, place, snapshot, grants) {
             Ok((secret, certificate)) => {
                 if listener.certificates.insert(secret.clone(), certificate).is_none() {
                     listener.certificate_order.push(secret);
@@ -252,6 +252,12 @@ fn find_overlaps(listeners: &mut [Listener<'_>]) {
 }
 
 impl Listener<'_> {
+    /// What its references are, for the Gateway's summary: `None` where it has none, else whether all of them resolve.
+    pub(super) fn refs_resolve(&self) -> Option<bool> {
+        (self.protocol == Some(Protocol::Https) || !self.ref_faults.is_empty())
+            .then_some(self.ref_faults.is_empty())
+    }
+
     /// Whether the listener's own settings are in order.
     pub(super) fn is_accepted(&self) -> bool {
         self.faults.is_empty()
@@ -273,6 +279,7 @@ impl Listener<'_> {
             protocol,
             hostname: self.spec.hostname.as_ref().map(ToString::to_string),
             certificates: self.certificate_order.clone(),
+            client_validation: self.client_validation.clone(),
         })
     }
 

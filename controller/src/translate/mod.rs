@@ -5,9 +5,13 @@
 //! becomes a condition, a 500 for the requests it is about, and nothing for its neighbours.
 
 mod attach;
+pub(crate) mod authorities;
 mod backend;
 mod backend_flag;
+mod backend_tls;
 mod certificate;
+mod client_certificate;
+mod client_validation;
 mod gateway;
 mod gateway_class;
 mod grpc_match;
@@ -31,7 +35,7 @@ use crate::object::{ObjectKey, ObjectRef};
 use crate::problem::{Problem, Severity};
 use crate::snapshot::Snapshot;
 use crate::status::{Fault, Statuses};
-use backend::Backends;
+use backend::{Backends, Found};
 use gateway::Gateway;
 use reference_grant::Grants;
 use route_kind::Route;
@@ -107,25 +111,22 @@ pub fn translate(snapshot: &Snapshot, options: &Options) -> Translation {
     for (key, gateway) in &gateways {
         statuses.gateways.insert(key.clone(), gateway.status());
     }
-    let (clusters, policies) = backends.finish(&mut problems);
+    let mut found = backends.finish(&mut problems);
+    statuses.backend_tls_policies = std::mem::take(&mut found.statuses);
     let mut problems = problems.0;
     problems.sort();
     problems.dedup();
-    Translation { model: assemble(gateways, clusters, policies, options), statuses, problems }
+    Translation { model: assemble(gateways, found, options), statuses, problems }
 }
 
 /// The accepted Gateways with the listeners that are served.
-fn assemble(
-    gateways: BTreeMap<ObjectKey, Gateway<'_>>,
-    clusters: BTreeMap<String, model::Cluster>,
-    policies: BTreeMap<String, model::Policy>,
-    options: &Options,
-) -> Model {
+fn assemble(gateways: BTreeMap<ObjectKey, Gateway<'_>>, found: Found, options: &Options) -> Model {
     let mut model = Model {
         gateways: BTreeMap::new(),
-        clusters,
-        policies,
+        clusters: found.clusters,
+        policies: found.policies,
         certificates: BTreeMap::new(),
+        authorities: found.authorities,
         filter_config: FilterConfig { access_log: options.access_log, ..FilterConfig::default() },
     };
     for (key, gateway) in gateways.into_iter().filter(|(_, gateway)| gateway.is_accepted()) {
@@ -142,6 +143,11 @@ fn assemble(
             });
             listeners.insert(listener.spec.name.to_string(), served);
             model.certificates.extend(listener.certificates);
+            model.authorities.extend(listener.authorities);
+        }
+        if let Some((secret, certificate)) = gateway.client_certificate {
+            client_certificate::present(&mut model, &key, &secret);
+            model.certificates.insert(secret, certificate);
         }
         model.gateways.insert(key, model::Gateway { addresses: gateway.addresses, listeners });
     }

@@ -49,7 +49,7 @@ impl Policies {
 }
 
 /// `p-` and a digest of the content.
-fn name(policy: &Policy) -> String {
+pub(super) fn name(policy: &Policy) -> String {
     // Numbers, lists and texts always have a JSON form.
     let content = serde_json::to_vec(policy).unwrap_or_default();
     format!("p-{}", digits(content))

@@ -48,7 +48,9 @@ pub(super) fn translate(
         problems.errors(&place, refused.as_slice());
         return None;
     }
+    backends.take_referred();
     let rules = translate_rules(route, refused.as_ref(), backends, &place, problems);
+    let services = backends.take_referred();
     let all_invalid =
         refused.is_some() || (!rules.invalid.is_empty() && rules.invalid.len() == rules.rules.len());
     let mut status = RouteStatus::default();
@@ -72,6 +74,7 @@ pub(super) fn translate(
                 if all_invalid {
                     list.push(conditions.route_refused(&rules.unsupported));
                 } else {
+                    backends.used(&gateway_key, &services);
                     list.push(conditions.route_accepted(&names));
                 }
                 for attachment in attachments {

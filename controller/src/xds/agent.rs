@@ -1,5 +1,5 @@
-//! Brings resources into effect in an order in which no request meets half of a change: clusters with endpoints until
-//! they are warm, then certificates, policies and listeners, then the filter's configuration until every worker runs
+//! Brings resources into effect in an order in which no request meets half of a change: certificates, then clusters with
+//! endpoints until they are warm, then policies and listeners, then the filter's configuration until every worker runs
 //! it, and long after that the removal of clusters and policies that nothing names any more.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -231,6 +231,9 @@ impl Agent {
         hash: &str,
         refusals: &mut Vec<(Kind, String)>,
     ) -> Result<(), String> {
+        // A cluster that speaks TLS is not warm before it has its certificates. Envoy asks for them then, so that there is
+        // nothing to wait for yet.
+        self.publish(Kind::Secret, self.wanted(Kind::Secret));
         let (clusters, endpoints) = self.publish_clusters();
         let warm = async {
             self.settle(Kind::Cluster, clusters, refusals).await;

@@ -15,13 +15,11 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use gatewasm::envoy::admin::Admin;
-use rustls::pki_types::ServerName;
 use serde_json::{Value, json};
 use tokio::net::TcpStream;
 use tokio_rustls::client::TlsStream;
 
 use crate::certificate::Certificate;
-use crate::client::connector;
 use crate::echo::Echo;
 use crate::exact::Tls;
 use crate::http2::Http2;
@@ -111,10 +109,7 @@ impl Rig {
 
     /// A connection of HTTP/2 with TLS by this server name.
     pub async fn http2_tls(&self, server_name: &str) -> Result<Http2<TlsStream<TcpStream>>> {
-        let connector = connector(&self.certificate.chain, &[b"h2"])?;
-        let name = ServerName::try_from(server_name.to_owned())?;
-        let stream = TcpStream::connect(self.https).await?;
-        Http2::open(connector.connect(name, stream).await.context("TLS handshake")?).await
+        Http2::open_tls(self.https, self.tls(server_name)).await
     }
 
     /// What `gatewasm explain` says of a request to the HTTP listener.

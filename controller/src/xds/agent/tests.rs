@@ -154,6 +154,7 @@ fn model(policies: &[&str]) -> Model {
         clusters: policies.iter().map(|name| (format!("a/{name}/80"), Cluster::default())).collect(),
         policies: policies.iter().map(policy).collect(),
         certificates: BTreeMap::new(),
+        authorities: BTreeMap::new(),
         filter_config: FilterConfig { listeners: vec![listener], ..FilterConfig::default() },
     }
 }

@@ -1,0 +1,93 @@
+//! TLS contexts: towards backends, and of what clients must show. Certificates and authorities come by SDS, so that a
+//! rotation touches neither cluster nor listener.
+
+use serde_json::{Value, json};
+
+use super::{Settings, secrets};
+use crate::model::{Authorities, BackendProtocol, BackendTls, ClientValidation, SubjectAltName};
+use crate::object::ObjectKey;
+
+/// Where Envoy's images have the authorities that the system trusts, and most distributions.
+const SYSTEM_AUTHORITIES: &str = "/etc/ssl/certs/ca-certificates.crt";
+
+/// The transport socket of a cluster.
+pub(super) fn to_backend(tls: &BackendTls, protocol: BackendProtocol, settings: &Settings) -> Value {
+    let alpn = match protocol {
+        BackendProtocol::Http1 => "http/1.1",
+        BackendProtocol::Http2 => "h2",
+    };
+    let names: Vec<Value> = tls.names.iter().map(matcher).collect();
+    let mut common = json!({
+        "alpn_protocols": [alpn],
+        // Envoy's own limit towards backends is TLS 1.2.
+        "tls_params": {"tls_minimum_protocol_version": "TLSv1_2", "tls_maximum_protocol_version": "TLSv1_3"},
+    });
+    match &tls.authorities {
+        Authorities::Named(name) => {
+            common["combined_validation_context"] =
+                authorities(name, &json!({"match_typed_subject_alt_names": names}), settings);
+        }
+        Authorities::System => {
+            common["validation_context"] = json!({
+                "trusted_ca": {"filename": SYSTEM_AUTHORITIES},
+                "match_typed_subject_alt_names": names,
+            });
+        }
+    }
+    if let Some(certificate) = &tls.client_certificate {
+        common["tls_certificate_sds_secret_configs"] =
+            json!([secrets::reference(&certificate.to_string(), settings)]);
+    }
+    json!({
+        "name": "tls",
+        "typed_config": {
+            "@type": "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext",
+            "sni": tls.server_name,
+            "common_tls_context": common,
+        },
+    })
+}
+
+/// Envoy compares a DNS name with what the certificate has as TLS does (RFC 6125), anything else byte by byte.
+fn matcher(name: &SubjectAltName) -> Value {
+    match name {
+        SubjectAltName::Dns(name) => json!({"san_type": "DNS", "matcher": {"exact": name}}),
+        SubjectAltName::Uri(uri) => json!({"san_type": "URI", "matcher": {"exact": uri}}),
+    }
+}
+
+/// The transport socket of an HTTPS listener.
+pub(super) fn of_listener(
+    certificates: &[ObjectKey],
+    validation: Option<&ClientValidation>,
+    settings: &Settings,
+) -> Value {
+    let certificates: Vec<Value> =
+        certificates.iter().map(|key| secrets::reference(&key.to_string(), settings)).collect();
+    let mut context = json!({
+        "@type": "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.DownstreamTlsContext",
+        "common_tls_context": {
+            "alpn_protocols": ["h2", "http/1.1"],
+            "tls_params": {"tls_minimum_protocol_version": "TLSv1_2"},
+            "tls_certificate_sds_secret_configs": certificates,
+        },
+    });
+    if let Some(ClientValidation { authorities: name, insecure_fallback }) = validation {
+        let how = if *insecure_fallback {
+            json!({"trust_chain_verification": "ACCEPT_UNTRUSTED"})
+        } else {
+            json!({})
+        };
+        context["common_tls_context"]["combined_validation_context"] = authorities(name, &how, settings);
+        context["require_client_certificate"] = json!(!insecure_fallback);
+    }
+    json!({"name": "tls", "typed_config": context})
+}
+
+/// A validation context with these authorities, and what else it is to have.
+fn authorities(name: &str, more: &Value, settings: &Settings) -> Value {
+    json!({
+        "default_validation_context": more,
+        "validation_context_sds_secret_config": secrets::reference(name, settings),
+    })
+}

@@ -1,0 +1,81 @@
+//! The certificate that a Gateway shows to backends (`Gateway.spec.tls.backend`). Two Gateways may speak with the same
+//! backend by different certificates, so that the clusters of one that has a certificate are its own.
+
+use std::collections::BTreeMap;
+
+use gatewasm_routing::config::{Listener, Rule};
+
+use super::certificate;
+use super::policy;
+use super::reference_grant::Grants;
+use crate::api;
+use crate::fault::Fault;
+use crate::model::{Certificate, Cluster, Model, Policy};
+use crate::object::ObjectKey;
+use crate::snapshot::Snapshot;
+
+/// The certificate of a Gateway, if it asks for one.
+pub(super) fn resolve(
+    key: &ObjectKey,
+    gateway: &api::Gateway,
+    snapshot: &Snapshot,
+    grants: &Grants<'_>,
+) -> Option<Result<(ObjectKey, Certificate), Fault>> {
+    let reference = gateway.spec.tls.as_ref()?.backend.as_ref()?.client_certificate_ref.as_ref()?;
+    let place = certificate::Place {
+        field: "spec.tls.backend.clientCertificateRef",
+        invalid: "InvalidClientCertificateRef",
+        namespace: &key.namespace,
+    };
+    Some(certificate::resolve(reference, place, snapshot, grants))
+}
+
+/// Sends what the Gateway's rules send over TLS to clusters that show `certificate`.
+pub(super) fn present(model: &mut Model, gateway: &ObjectKey, certificate: &ObjectKey) {
+    let Model { clusters, policies, filter_config, .. } = model;
+    let mut present = Present { certificate, clusters, policies };
+    let name = gateway.to_string();
+    let listeners = filter_config.listeners.iter_mut().filter(|listener| listener.gateway == name);
+    for rule in listeners.flat_map(rules) {
+        for backend in &mut rule.backends {
+            present.in_cluster(backend.cluster.as_mut());
+            present.in_policy(backend.policy.as_mut());
+        }
+        present.in_policy(rule.policy.as_mut());
+    }
+}
+
+fn rules(listener: &mut Listener) -> impl Iterator<Item = &mut Rule> {
+    listener.routes.iter_mut().flat_map(|route| &mut route.rules)
+}
+
+struct Present<'a> {
+    certificate: &'a ObjectKey,
+    clusters: &'a mut BTreeMap<String, Cluster>,
+    policies: &'a mut BTreeMap<String, Policy>,
+}
+
+impl Present<'_> {
+    /// Names the cluster that is this one with the certificate.
+    fn in_cluster(&mut self, name: Option<&mut String>) {
+        let Some(name) = name else { return };
+        let Some(cluster) = self.clusters.get(name) else { return };
+        let Some(tls) = cluster.tls.clone() else { return };
+        let mut cluster = cluster.clone();
+        cluster.tls =
+            Some(crate::model::BackendTls { client_certificate: Some(self.certificate.clone()), ..tls });
+        *name = format!("{name}/{}", self.certificate);
+        self.clusters.insert(name.clone(), cluster);
+    }
+
+    /// Names the policy that is this one with such mirrors.
+    fn in_policy(&mut self, name: Option<&mut String>) {
+        let Some(name) = name else { return };
+        let Some(mut policy) = self.policies.get(name).cloned() else { return };
+        for mirror in &mut policy.mirrors {
+            self.in_cluster(Some(&mut mirror.cluster));
+        }
+        *name = policy::name(&policy);
+        self.policies.insert(name.clone(), policy);
+    }
+}
