@@ -94,17 +94,17 @@ conformance *ARGUMENTS:
 bench-cluster *ARGUMENTS:
     @tests/live/run.sh bench-cluster "$@"
 
-# What fails in that cluster: controllers killed, API server stopped, objects deleted; flags are `go test`'s: `-test.run=Killed`
+# What fails in that cluster, half an hour of it; flags are `go test`'s: `-test.run=Killed`, `-test.short` for a few minutes
 [group('cluster')]
 [positional-arguments]
 test-faults *ARGUMENTS:
-    @tests/live/run.sh faults.test -test.v -test.timeout=60m "$@"
+    @tests/live/run.sh faults.test -test.v -test.timeout=90m "$@"
 
 # What an owner of a cluster does, on that cluster: the guide, restarts under load; flags are `go test`'s: `-test.run=Guide`
 [group('cluster')]
 [positional-arguments]
 test-cluster *ARGUMENTS:
-    @tests/e2e/run.sh "$@"
+    @tests/live/run.sh e2e.test -test.v -test.timeout=30m "$@"
 
 # Figures: nanoseconds per decision, CPU per request in Envoy, size of the filter
 [group('test')]

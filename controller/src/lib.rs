@@ -10,6 +10,7 @@ pub mod cli;
 pub mod cluster;
 pub mod controller;
 pub mod data_plane;
+mod digest;
 mod entry;
 pub mod envoy;
 mod fault;

@@ -56,6 +56,18 @@ impl Model {
         model
     }
 
+    /// The same without its routes and clusters.
+    pub(crate) fn without_routes(&self) -> Self {
+        Self {
+            gateways: self.gateways.clone(),
+            clusters: BTreeMap::new(),
+            policies: self.policies.clone(),
+            certificates: BTreeMap::new(),
+            authorities: BTreeMap::new(),
+            filter_config: FilterConfig::default(),
+        }
+    }
+
     /// Forgets clusters and policies that no attached rule names, and what only they need.
     pub(crate) fn retain_used(&mut self) {
         let routes = self.filter_config.listeners.iter().flat_map(|listener| &listener.routes);

@@ -83,12 +83,9 @@ build_suite() {
 }
 
 build_live() {
-    (cd tests/live && go vet ./... && go build -ldflags "$strip" -o "$1/bin/bench-cluster" ./bench \
-        && go test -c -ldflags "$strip" -o "$1/bin/faults.test" ./faults)
-}
-
-build_e2e() {
-    (cd tests/e2e && go test ./load && go test -c -ldflags "$strip" -o "$1/bin/e2e.test" .)
+    (cd tests/live && go vet ./... && go test ./load && go build -ldflags "$strip" -o "$1/bin/bench-cluster" ./bench \
+        && go test -c -ldflags "$strip" -o "$1/bin/faults.test" ./faults \
+        && go test -c -ldflags "$strip" -o "$1/bin/e2e.test" ./e2e)
 }
 
 build_images() {
@@ -114,7 +111,6 @@ if [ "${1:-}" != images ]; then
     part node tests/cluster/versions.env
     part kube "${module[@]}" tests/cluster/kube tests/cluster/loadbalancer
     part live tests/live
-    part e2e tests/e2e
     part box "${module[@]}" tests/cluster/box tests/cluster/smoke tests/cluster/loadbalancer
 fi
 

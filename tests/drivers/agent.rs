@@ -103,6 +103,12 @@ async fn a_pod_is_ready_with_a_whole_bundle_in_effect() -> Result<()> {
     assert_eq!(pod.answer().await?, Answer { in_effect: Some(in_effect), not_taken: None });
     assert_eq!(world.backend().await?, "one");
 
+    let figures = pod.get("/metrics").await?.text();
+    for line in ["bundles_total{source=\"mount\"} 1", "bundles_refused_total 1", "bundle 3", "bundle_late 0"]
+    {
+        assert!(figures.contains(&format!("gatewasm_agent_{line}\n")), "{line} is missing in\n{figures}");
+    }
+
     // Without Envoy it is not ready, whatever is in effect.
     pod.kill_envoy().await?;
     assert_eq!(ready(&pod).await?, (503, "Envoy does not serve\n".to_owned()));
@@ -256,8 +262,10 @@ async fn containers_that_are_started_again_serve_the_last_good_bundle() -> Resul
 
     // Envoy alone.
     pod.kill_envoy().await?;
+    let begin = Instant::now();
     pod.start_envoy()?;
     pod.until_ready().await?;
+    println!("Envoy, started again, serves after {:?}", begin.elapsed());
     assert_eq!(world.backend().await?, "one");
     assert_eq!(pod.in_effect().await?, in_effect);
 

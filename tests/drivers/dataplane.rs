@@ -252,7 +252,7 @@ async fn an_unknown_policy_answers_500_and_is_never_served_without_it() -> Resul
     let address = rig.bind("infra/web", 80)?;
     let one = Echo::start("one").await?;
     let mut resources = render(&model("foo-ns/one/80", &[one.address]), &rig.settings);
-    let listener = resources.listeners.get_mut("infra/web:80").context("listener")?;
+    let mut listener = resources.listeners.get("infra/web:80").context("listener")?.value();
     let stripped = listener
         .pointer_mut(
             "/filter_chains/0/filters/0/typed_config/early_header_mutation_extensions/0/typed_config/mutations/0/remove_on_match/key_matcher/prefix",
@@ -260,6 +260,7 @@ async fn an_unknown_policy_answers_500_and_is_never_served_without_it() -> Resul
         .context("the rule that strips")?;
     assert_eq!(*stripped, wire::PREFIX);
     *stripped = "x-gw-nothing".into();
+    resources.listeners.insert("infra/web:80".to_owned(), listener.into());
     let outcome = rig.agent.apply(&resources, LIMIT).await?;
     assert_eq!(outcome.state, State::Live);
     let request = Request::get("foo.example.com", "/");

@@ -8,7 +8,8 @@ use std::fs::read_to_string;
 use expect_test::expect_file;
 use gatewasm::api::{CONTROLLER_NAME, Gateway};
 use gatewasm::object::ObjectKey;
-use gatewasm::provision::{ENVOY_IMAGE, IMAGE, Kind, Settings, provision, service};
+use gatewasm::provision::pod::AGENT_PORT;
+use gatewasm::provision::{ENVOY_IMAGE, IMAGE, Kind, Network, Settings, provision, service};
 use gatewasm_tests::tools::repository;
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::{Namespace, ServiceAccount};
@@ -36,11 +37,15 @@ fn typed<T: DeserializeOwned>(object: &Value) -> T {
 
 /// The objects of `tests/provision/gateway.yaml`, each kind that there is.
 fn provisioned() -> BTreeMap<Kind, Value> {
+    provisioned_by(&Settings::default())
+}
+
+fn provisioned_by(settings: &Settings) -> BTreeMap<Kind, Value> {
     let text = read_to_string(repository().join("tests/provision/gateway.yaml")).unwrap();
     let gateway: Gateway = serde_saphyr::from_str(&text).unwrap();
     let key = ObjectKey::new("infra", "web");
-    let objects = provision(&key, &gateway, &service::ports(&gateway), &Settings::default(), Some(2));
-    objects.into_iter().map(|(kind, object)| (kind, object.unwrap())).collect()
+    let objects = provision(&key, &gateway, &service::ports(&gateway), settings, Some(2), AGENT_PORT);
+    objects.into_iter().filter_map(|(kind, object)| Some((kind, object?))).collect()
 }
 
 /// Whether some rule, for all names, gives this right.
@@ -62,9 +67,25 @@ fn controllers_rules() -> Vec<PolicyRule> {
 fn a_gateway_gets_what_is_expected() {
     let updating = std::env::var_os("UPDATE_EXPECT").is_some();
     assert!(!(updating && std::env::var_os("CI").is_some()), "expected files are not written in CI");
-    let documents: Vec<String> =
-        provisioned().values().map(|object| serde_saphyr::to_string(object).unwrap()).collect();
-    expect_file![repository().join("tests/provision/objects.yaml")].assert_eq(&documents.join("---\n"));
+    let text = |objects: Vec<&Value>| {
+        let documents = objects.into_iter().map(|object| serde_saphyr::to_string(object).unwrap());
+        documents.collect::<Vec<_>>().join("---\n")
+    };
+    let objects = provisioned();
+    assert_eq!(objects.len(), 6);
+    expect_file![repository().join("tests/provision/objects.yaml")]
+        .assert_eq(&text(objects.values().collect()));
+
+    // What is different on the network of the nodes.
+    let on_nodes = provisioned_by(&Settings { network: Network::Host, ..Settings::default() });
+    let gone: Vec<&Kind> = objects.keys().filter(|kind| !on_nodes.contains_key(kind)).collect();
+    assert_eq!(gone, [&Kind::Service]);
+    let other: Vec<&Value> = on_nodes
+        .iter()
+        .filter(|(kind, object)| objects[kind] != **object)
+        .map(|(_, object)| object)
+        .collect();
+    expect_file![repository().join("tests/provision/objects-host-network.yaml")].assert_eq(&text(other));
 }
 
 /// Every field is one of Kubernetes.

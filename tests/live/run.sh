@@ -1,8 +1,10 @@
 #!/usr/bin/env bash
-# Runs a program of this folder on the test cluster, which is brought up, with the images of this checkout:
+# Installs gatewasm on the test cluster, which is brought up, from this checkout and as a user would, and runs a program
+# of this folder there:
 #
+#   run.sh e2e.test [FLAG…]       flags of `go test`, with their prefix
+#   run.sh faults.test [FLAG…]
 #   run.sh bench-cluster [-full] [-only NAMES] [-idle TIME]
-#   run.sh faults.test [FLAG…]                               flags of `go test`, with their prefix
 set -euo pipefail
 root=$(cd "$(dirname "$0")/../.." && pwd)
 cd "$root"
@@ -17,9 +19,13 @@ crds=$(cd tests/conformance && go list -m -f '{{.Dir}}' sigs.k8s.io/gateway-api)
 # Too large for the annotation of a client-side apply.
 kubectl apply --server-side -k "$crds" >/dev/null
 kubectl wait --for=condition=Established crd --all --timeout=60s >/dev/null
-kubectl apply --server-side -f manifests/install.yaml >/dev/null
-kubectl -n gatewasm-system wait --for=condition=Available deployment --all --timeout=120s
+# By force: an earlier test may have been ended while it had changed something.
+kubectl apply --server-side --force-conflicts -f manifests/install.yaml >/dev/null
+kubectl -n gatewasm-system rollout status deployment/gatewasm-controller --timeout=120s
 
+# Tests call `gatewasm` as a person does.
+PATH="$PATH:$(realpath "${CARGO_TARGET_DIR:-target}")/release"
+export PATH
 program=$1
 shift
 exec "$built/bin/cluster" run "$built/bin/$program" "$@"

@@ -53,7 +53,7 @@ pub fn bundle(objects: &[Value]) -> Result<Bundle> {
         .collect();
     // The agent says where the filter is.
     let settings = Settings { bindings, source: ConfigSource::Ads, filter_path: "".into(), access_log: true };
-    Ok(Bundle::of(&render(&model, &settings), &model.filter_config)?)
+    Ok(Bundle::of(&render(&model, &settings))?)
 }
 
 /// The files of a bundle as number `counter`.

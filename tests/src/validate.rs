@@ -70,7 +70,7 @@ pub fn static_bootstrap(models: &[&Model], folder: &Path) -> Result<Value> {
         let resources = render(model, &settings);
         for (kind, these) in [("listeners", &resources.listeners), ("clusters", &resources.clusters)] {
             for (name, resource) in these {
-                let mut resource = without_type(resource);
+                let mut resource = without_type(&resource.value());
                 resource["name"] = json!(format!("{number}/{name}"));
                 inline(&mut resource, &resources)?;
                 fixed[kind].as_array_mut().context("static resources")?.push(resource);
@@ -89,7 +89,8 @@ fn inline(value: &mut Value, resources: &Resources) -> Result<()> {
         if let Some(rds) = fields.remove("rds") {
             let name = rds["route_config_name"].as_str().context("name of routes")?;
             let routes = routes(&resources.policies);
-            let mut routes = without_type(routes.get(name).with_context(|| format!("routes {name:?}"))?);
+            let mut routes =
+                without_type(&routes.get(name).with_context(|| format!("routes {name:?}"))?.value());
             // Mirrors name clusters, which have other names here.
             routes["validate_clusters"] = json!(false);
             fields.insert("route_config".into(), routes);
@@ -97,13 +98,13 @@ fn inline(value: &mut Value, resources: &Resources) -> Result<()> {
         if fields.remove("config_discovery").is_some() {
             let name = fields.get("name").and_then(Value::as_str).context("name of a filter")?;
             let extension = resources.extensions.get(name).with_context(|| format!("extension {name:?}"))?;
-            fields.insert("typed_config".into(), extension["typed_config"].clone());
+            fields.insert("typed_config".into(), extension.value()["typed_config"].clone());
         }
         if let Some(Value::Array(references)) = fields.remove("tls_certificate_sds_secret_configs") {
             let certificates = references.iter().map(|reference| {
                 let name = reference["name"].as_str().context("name of a secret")?;
                 let secret = resources.secrets.get(name).with_context(|| format!("secret {name:?}"))?;
-                Ok(secret["tls_certificate"].clone())
+                Ok(secret.value()["tls_certificate"].clone())
             });
             fields.insert("tls_certificates".into(), certificates.collect::<Result<_>>()?);
         }
@@ -112,7 +113,7 @@ fn inline(value: &mut Value, resources: &Resources) -> Result<()> {
             let name = name.as_str().context("name of authorities")?;
             let secret = resources.secrets.get(name).with_context(|| format!("authorities {name:?}"))?;
             let mut context = combined["default_validation_context"].take();
-            context["trusted_ca"] = secret["validation_context"]["trusted_ca"].clone();
+            context["trusted_ca"] = secret.value()["validation_context"]["trusted_ca"].clone();
             fields.insert("validation_context".into(), context);
         }
         fields.values_mut().try_for_each(|value| inline(value, resources))?;

@@ -2,7 +2,6 @@
 //! is a new one.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::time::Duration;
 
 use futures::stream::{self, BoxStream, StreamExt as _, TryStreamExt as _};
@@ -14,7 +13,7 @@ use kube::{Api as Objects, Client, Config};
 use tokio::time::sleep;
 
 use super::taken::Found;
-use crate::bundle::{Bundle, Manifest, PartName};
+use crate::bundle::{Bundle, Manifest, PartName, Text};
 
 /// Parts that are read at the same time.
 const AT_ONCE: usize = 8;
@@ -25,7 +24,7 @@ const WATCH_PAUSES: Pauses = Pauses::new(Duration::from_millis(500), Duration::f
 /// A connection on which the API server is silent for longer is a dead one. Watches are ended by the server before.
 const READ_TIMEOUT: Duration = Duration::from_secs(300);
 
-type Texts = BTreeMap<PartName, Arc<str>>;
+type Texts = BTreeMap<PartName, Text>;
 
 /// The objects of one bundle.
 pub(super) struct Api {
@@ -110,7 +109,7 @@ impl Api {
     /// The parts of a bundle, without those that cannot be read.
     async fn parts(&self, manifest: &Manifest, known: &Texts) -> Texts {
         let known = known.iter().filter(|(name, text)| manifest.means(**name, text));
-        let mut parts: Texts = known.map(|(name, text)| (*name, Arc::clone(text))).collect();
+        let mut parts: Texts = known.map(|(name, text)| (*name, text.clone())).collect();
         let missing: Vec<PartName> =
             manifest.parts.keys().filter(|name| !parts.contains_key(name)).copied().collect();
         let mut read = stream::iter(missing)

@@ -4,7 +4,6 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use anyhow::{Context as _, Result};
 use serde::{Deserialize, Serialize};
@@ -32,7 +31,7 @@ impl Kept {
     pub(super) fn read(&self) -> Option<Found> {
         let text = std::fs::read(&self.0).ok()?;
         let Content { manifest, parts } = serde_json::from_slice(&text).ok()?;
-        let parts = parts.into_iter().map(|(name, text)| (name, Arc::from(text))).collect();
+        let parts = parts.into_iter().map(|(name, text)| (name, text.into())).collect();
         Some(Found { manifest: manifest.into_owned(), parts })
     }
 
@@ -59,7 +58,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let kept = Kept::new(folder.path().join("bundle.json"));
         assert!(kept.read().is_none());
-        let parts = BTreeMap::from([("routes-0".parse().unwrap(), Arc::from("{}"))]);
+        let parts = BTreeMap::from([("routes-0".parse().unwrap(), "{}".into())]);
         let found = Found { manifest: "a manifest".into(), parts };
         kept.write(&found).unwrap();
         assert_eq!(kept.read(), Some(found));

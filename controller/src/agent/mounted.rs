@@ -1,7 +1,6 @@
 //! The bundle as the kubelet mounts it: a file for each part, swapped all at once.
 
 use std::path::PathBuf;
-use std::sync::Arc;
 
 use super::taken::Found;
 use crate::bundle::{Manifest, PartName};
@@ -27,7 +26,7 @@ impl Mounted {
     pub(super) fn read(&self) -> Option<Found> {
         let read = |file: String| std::fs::read_to_string(self.folder.join(file)).ok();
         let manifest = read(Manifest::FILE.to_owned())?;
-        let parts = PartName::all().filter_map(|name| Some((name, Arc::from(read(name.file())?))));
+        let parts = PartName::all().filter_map(|name| Some((name, read(name.file())?.into())));
         Some(Found { manifest, parts: parts.collect() })
     }
 
@@ -51,7 +50,7 @@ mod tests {
         write("endpoints-0.json", b"\xff");
         assert_eq!(mounted.read(), None);
         write("manifest.json", b"a manifest");
-        let parts = [("routes-0".parse().unwrap(), Arc::from("{}"))].into();
+        let parts = [("routes-0".parse().unwrap(), "{}".into())].into();
         assert_eq!(mounted.read(), Some(Found { manifest: "a manifest".into(), parts }));
         mounted.changed().await;
     }

@@ -1,5 +1,5 @@
 //! What an agent says by HTTP: to the kubelet whether the pod is started and ready, to the controller which bundle is in
-//! effect, to Prometheus what Envoy counts. Everybody in the cluster may ask; nothing can be changed here.
+//! effect, to Prometheus what agent and Envoy count. Everybody in the cluster may ask; nothing can be changed here.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use axum::extract::{Query, State};
-use axum::http::StatusCode;
+use axum::http::{StatusCode, header};
+use axum::response::IntoResponse;
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use serde::{Deserialize, Serialize};
@@ -17,7 +18,9 @@ use tokio::time::timeout;
 
 use super::Options;
 use super::drain::{self, Drain};
+use super::metrics::Metrics;
 use super::taken::{Current, Refused};
+use crate::cluster::serve::MEDIA_TYPE;
 use crate::envoy::admin::Admin;
 use crate::xds::agent::{Outcome, State as Progress};
 
@@ -65,11 +68,15 @@ impl InEffect {
 
 /// What is reported.
 #[derive(Debug, Default)]
-pub(super) struct Report(watch::Sender<Answer>);
+pub(super) struct Report {
+    answer: watch::Sender<Answer>,
+    pub(super) metrics: Arc<Metrics>,
+}
 
 #[derive(Clone)]
 struct Shared {
     answer: watch::Receiver<Answer>,
+    metrics: Arc<Metrics>,
     admin: Admin,
     drain: Arc<Drain>,
 }
@@ -79,17 +86,23 @@ impl Report {
     pub(super) async fn start(options: &Options, admin: Admin) -> Result<Self> {
         let report = Self::default();
         let end = Drain::new(admin.clone(), options.drain_delay, options.drain_limit);
-        let shared = Shared { answer: report.answer(), admin, drain: Arc::new(end) };
+        let shared = Shared {
+            answer: report.answer(),
+            metrics: Arc::clone(&report.metrics),
+            admin,
+            drain: Arc::new(end),
+        };
         let asked = Router::new()
             .route("/startup", get(async || "started\n"))
             .route("/ready", get(ready))
             .route("/bundle", get(bundle))
             .route("/drained", get(drained))
+            .route("/metrics", get(figures))
             .route("/stats/prometheus", get(statistics))
             .with_state(shared.clone());
         let ordered = Router::new().route(drain::PATH, post(drain)).with_state(shared);
 
-        let address = SocketAddr::from((Ipv4Addr::UNSPECIFIED, options.port));
+        let address = SocketAddr::new(options.address.unwrap_or(Ipv4Addr::UNSPECIFIED.into()), options.port);
         let port = TcpListener::bind(address).await.with_context(|| format!("listen on {address}"))?;
         let control = options.place.control();
         let socket =
@@ -101,20 +114,21 @@ impl Report {
 
     /// What is said now, and from now on.
     pub(super) fn answer(&self) -> watch::Receiver<Answer> {
-        self.0.subscribe()
+        self.answer.subscribe()
     }
 
     /// This is in effect now.
     pub(super) fn in_effect(&self, bundle: InEffect) {
-        self.0.send_replace(Answer { in_effect: Some(bundle), not_taken: None });
+        self.answer.send_replace(Answer { in_effect: Some(bundle), not_taken: None });
     }
 
     /// Why what was found last is not taken, if it is not.
     pub(super) fn not_taken(&self, why: Option<&Refused>) {
         let why = why.map(ToString::to_string);
-        self.0.send_if_modified(|answer| {
+        self.answer.send_if_modified(|answer| {
             let is_new = answer.not_taken != why;
             if is_new && let Some(why) = &why {
+                self.metrics.refused();
                 tracing::warn!(why, "a bundle is not taken");
             }
             answer.not_taken = why;
@@ -171,6 +185,10 @@ async fn drain(State(shared): State<Shared>) -> &'static str {
 async fn drained(State(shared): State<Shared>) -> &'static str {
     shared.drain.done().await;
     "drained\n"
+}
+
+async fn figures(State(shared): State<Shared>) -> impl IntoResponse {
+    ([(header::CONTENT_TYPE, MEDIA_TYPE)], shared.metrics.text())
 }
 
 async fn statistics(State(shared): State<Shared>) -> Result<String, (StatusCode, String)> {

@@ -2,18 +2,18 @@
 //! before.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::path::PathBuf;
-use std::sync::Arc;
 
 use super::kept::Kept;
-use crate::bundle::{Bundle, Incomplete, Manifest, ManifestError, PartName};
-use crate::render::{Resources, Settings};
+use crate::bundle::{Bundle, Incomplete, Manifest, ManifestError, PartName, Reader, Text};
+use crate::render::{Resources, Settings, host};
 
 /// A bundle as it was found: the texts of its manifest and of parts.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Found {
     pub(super) manifest: String,
-    pub(super) parts: BTreeMap<PartName, Arc<str>>,
+    pub(super) parts: BTreeMap<PartName, Text>,
 }
 
 /// Why a bundle is not taken. What was taken before stays in effect.
@@ -46,15 +46,18 @@ pub(super) struct Current {
 #[derive(Debug)]
 pub(super) struct Taken {
     kept: Kept,
+    reader: Reader,
+    /// Of the node, where its network is the pod's.
+    node: Option<IpAddr>,
     current: Option<Current>,
     /// Whether it has still to be brought into effect.
     is_pending: bool,
 }
 
 impl Taken {
-    /// Nothing yet; `path` is where the last good one is kept.
-    pub(super) fn new(path: PathBuf) -> Self {
-        Self { kept: Kept::new(path), current: None, is_pending: false }
+    /// Nothing yet; `path` is where the last good one is kept, `node` the node's address where its network is the pod's.
+    pub(super) fn new(path: PathBuf, node: Option<IpAddr>) -> Self {
+        Self { kept: Kept::new(path), reader: Reader::default(), node, current: None, is_pending: false }
     }
 
     /// What an agent of this pod had in effect before this one was started.
@@ -85,7 +88,10 @@ impl Taken {
         }
         let incomplete = |why| Refused::Incomplete { counter, why };
         let bundle = Bundle::collect(&manifest, &found.parts).map_err(incomplete)?;
-        let resources = bundle.resources(settings).map_err(incomplete)?;
+        let mut resources = self.reader.resources(&bundle, settings).map_err(incomplete)?;
+        if let Some(node) = self.node {
+            host::settle(&mut resources, node);
+        }
         let found = Found { manifest: found.manifest, parts: bundle.parts().clone() };
         self.current = Some(Current { counter, hash, resources, found });
         self.is_pending = true;
@@ -107,16 +113,19 @@ impl Taken {
         }
     }
 
+    /// The number of what was taken.
+    pub(super) fn counter(&self) -> Option<u64> {
+        self.current.as_ref().map(|current| current.counter)
+    }
+
     /// The parts of what was taken.
-    pub(super) fn parts(&self) -> BTreeMap<PartName, Arc<str>> {
+    pub(super) fn parts(&self) -> BTreeMap<PartName, Text> {
         self.current.as_ref().map(|current| current.found.parts.clone()).unwrap_or_default()
     }
 }
 
 #[cfg(test)]
 pub(super) mod tests {
-    use gatewasm_routing::config::FilterConfig;
-
     use super::*;
     use crate::render::{Bindings, ConfigSource};
 
@@ -132,8 +141,8 @@ pub(super) mod tests {
     /// Bundle number `counter`, whose content is `content`.
     pub(in crate::agent) fn found(counter: u64, content: &str) -> Found {
         let mut resources = Resources::default();
-        resources.clusters.insert(content.to_owned(), serde_json::json!({"name": content}));
-        let bundle = Bundle::of(&resources, &FilterConfig::default()).unwrap();
+        resources.clusters.insert(content.to_owned(), serde_json::json!({"name": content}).into());
+        let bundle = Bundle::of(&resources).unwrap();
         let manifest = bundle.manifest("infra/web", counter).text();
         Found { manifest, parts: bundle.parts().clone() }
     }
@@ -146,7 +155,7 @@ pub(super) mod tests {
     #[test]
     fn newer_bundles_are_taken_and_older_ones_are_not() {
         let folder = tempfile::tempdir().unwrap();
-        let mut taken = Taken::new(folder.path().join("bundle.json"));
+        let mut taken = Taken::new(folder.path().join("bundle.json"), None);
         assert!(taken.consider(found(3, "three"), &settings()).unwrap());
         let error = taken.consider(found(2, "two"), &settings()).unwrap_err();
         assert_eq!(error.to_string(), "bundle 2 is older than bundle 3, which was taken before");
@@ -158,7 +167,7 @@ pub(super) mod tests {
     #[test]
     fn the_same_content_is_not_brought_into_effect_twice() {
         let folder = tempfile::tempdir().unwrap();
-        let mut taken = Taken::new(folder.path().join("bundle.json"));
+        let mut taken = Taken::new(folder.path().join("bundle.json"), None);
         taken.consider(found(3, "three"), &settings()).unwrap();
         taken.done();
         assert!(!taken.consider(found(3, "three"), &settings()).unwrap());
@@ -172,7 +181,7 @@ pub(super) mod tests {
     #[test]
     fn of_a_bundle_that_is_not_whole_nothing_is_taken() {
         let folder = tempfile::tempdir().unwrap();
-        let mut taken = Taken::new(folder.path().join("bundle.json"));
+        let mut taken = Taken::new(folder.path().join("bundle.json"), None);
         taken.consider(found(3, "three"), &settings()).unwrap();
         let mut torn = found(4, "four");
         torn.parts = found(5, "five").parts;
@@ -184,14 +193,30 @@ pub(super) mod tests {
     }
 
     #[test]
+    fn on_the_network_of_a_node_listeners_are_at_its_address() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut resources = Resources::default();
+        let address = serde_json::json!({"socket_address": {"address": "0.0.0.0", "port_value": 80}});
+        resources.listeners.insert("infra/web:80".to_owned(), serde_json::json!({"address": address}).into());
+        let bundle = Bundle::of(&resources).unwrap();
+        let found = Found { manifest: bundle.manifest("infra/web", 1).text(), parts: bundle.parts().clone() };
+        for (node, expected) in [(None, "0.0.0.0"), (Some([10, 0, 0, 7].into()), "10.0.0.7")] {
+            let mut taken = Taken::new(folder.path().join("bundle.json"), node);
+            taken.consider(found.clone(), &settings()).unwrap();
+            let listener = taken.current.unwrap().resources.listeners["infra/web:80"].value();
+            assert_eq!(listener["address"]["socket_address"]["address"], expected);
+        }
+    }
+
+    #[test]
     fn what_was_in_effect_is_there_after_a_restart() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("bundle.json");
-        let mut taken = Taken::new(path.clone());
+        let mut taken = Taken::new(path.clone(), None);
         taken.consider(found(3, "three"), &settings()).unwrap();
-        assert!(Taken::new(path.clone()).kept().is_none());
+        assert!(Taken::new(path.clone(), None).kept().is_none());
         taken.done();
-        let mut again = Taken::new(path);
+        let mut again = Taken::new(path, None);
         let kept = again.kept().unwrap();
         assert!(again.consider(kept, &settings()).unwrap());
         assert_eq!(state(&again), (3, vec!["three".to_owned()]));

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::part::PartName;
-use super::sha256;
+use super::{Text, sha256};
 
 /// The version of manifests and parts that this build writes and reads.
 pub(super) const VERSION: u32 = 1;
@@ -64,8 +64,8 @@ impl Manifest {
     }
 
     /// Whether `text` is the part of this name that is meant.
-    pub(crate) fn means(&self, name: PartName, text: &str) -> bool {
-        self.parts.get(&name).is_some_and(|hash| sha256(text) == *hash)
+    pub(crate) fn means(&self, name: PartName, text: &Text) -> bool {
+        self.parts.get(&name).is_some_and(|hash| text.hash() == hash)
     }
 
     /// SHA-256 of what the bundle holds: the same for the same content, whatever the counter.

@@ -6,20 +6,22 @@
 //! or not at all.
 
 mod divide;
-mod lines;
 mod manifest;
 mod part;
+mod read;
 mod resources;
+mod text;
 
 pub use manifest::{Manifest, ManifestError};
 pub use part::{Kind, PartName};
+pub use read::Reader;
+pub use text::Text;
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 use sha2::{Digest as _, Sha256};
 
-use crate::render::{Resources, Settings};
+use crate::render::Resources;
 
 /// Kubernetes refuses a ConfigMap or Secret with more data (`MaxSecretSize`).
 pub const LIMIT: usize = 1024 * 1024;
@@ -27,7 +29,7 @@ pub const LIMIT: usize = 1024 * 1024;
 /// All parts of one data plane's configuration, by name.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Bundle {
-    parts: BTreeMap<PartName, Arc<str>>,
+    parts: BTreeMap<PartName, Text>,
 }
 
 /// A kind of parts that would not fit into as many objects as there may be of it.
@@ -60,20 +62,8 @@ impl Bundle {
     /// # Errors
     ///
     /// When there is more of a kind than its parts can hold.
-    pub fn of(
-        resources: &Resources,
-        config: &gatewasm_routing::config::FilterConfig,
-    ) -> Result<Self, TooLarge> {
-        resources::divide(resources, config)
-    }
-
-    /// The resources that the parts hold, as Envoy in a pod with these `settings` gets them.
-    ///
-    /// # Errors
-    ///
-    /// When a part is not what [`Bundle::of`] of this version writes.
-    pub fn resources(&self, settings: &Settings) -> Result<Resources, Incomplete> {
-        resources::join(self, settings)
+    pub fn of(resources: &Resources) -> Result<Self, TooLarge> {
+        resources::divide(resources)
     }
 
     /// Takes those of the `found` texts that `manifest` names.
@@ -81,26 +71,26 @@ impl Bundle {
     /// # Errors
     ///
     /// When one of them is missing or is not the one that is meant.
-    pub fn collect(manifest: &Manifest, found: &BTreeMap<PartName, Arc<str>>) -> Result<Self, Incomplete> {
+    pub fn collect(manifest: &Manifest, found: &BTreeMap<PartName, Text>) -> Result<Self, Incomplete> {
         let mut parts = BTreeMap::new();
         for name in manifest.parts.keys() {
             let text = found.get(name).ok_or(Incomplete::Missing(*name))?;
             if !manifest.means(*name, text) {
                 return Err(Incomplete::Other(*name));
             }
-            parts.insert(*name, Arc::clone(text));
+            parts.insert(*name, text.clone());
         }
         Ok(Self { parts })
     }
 
     /// The parts by name.
-    pub fn parts(&self) -> &BTreeMap<PartName, Arc<str>> {
+    pub fn parts(&self) -> &BTreeMap<PartName, Text> {
         &self.parts
     }
 
     /// Names the parts, as bundle number `counter` of `gateway` (`namespace/name`).
     pub fn manifest(&self, gateway: &str, counter: u64) -> Manifest {
-        let parts = self.parts.iter().map(|(name, text)| (*name, sha256(text))).collect();
+        let parts = self.parts.iter().map(|(name, text)| (*name, text.hash().to_owned())).collect();
         Manifest { version: manifest::VERSION, gateway: gateway.to_owned(), counter, parts }
     }
 }

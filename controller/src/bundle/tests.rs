@@ -6,7 +6,7 @@ use gatewasm_routing::config::{Backend, FilterConfig, Listener, Protocol, Route,
 use serde_json::json;
 
 use super::*;
-use crate::render::ConfigSource;
+use crate::render::{ConfigSource, FilterText, Json, Settings};
 
 fn settings() -> Settings {
     Settings {
@@ -56,19 +56,19 @@ fn resources(count: usize, comment: &str) -> (FilterConfig, Resources) {
         ],
         ..FilterConfig::default()
     };
-    let named = |kind: &str| -> BTreeMap<String, serde_json::Value> {
-        (0..count).map(|i| (format!("{kind}-{i}"), json!({"@type": kind, "text": comment}))).collect()
+    let named = |kind: &str| -> BTreeMap<String, Json> {
+        (0..count).map(|i| (format!("{kind}-{i}"), json!({"@type": kind, "text": comment}).into())).collect()
     };
-    let mut resources = Resources {
+    let resources = Resources {
         listeners: named("listener"),
         policies: named("policy"),
         clusters: named("cluster"),
         endpoints: named("endpoints"),
         secrets: named("secret"),
+        filter: FilterText::of(&config, None),
         ..Resources::default()
     };
-    resources.set_filter_config(&config, &settings());
-    (config, resources)
+    (config, resources.with_filter(&settings()))
 }
 
 #[test]
@@ -76,9 +76,9 @@ fn what_was_divided_is_put_together_again_whatever_its_size() {
     for (count, comment) in
         [(0, String::new()), (1, String::new()), (3, String::new()), (500, "x".repeat(2000))]
     {
-        let (config, resources) = resources(count, &comment);
-        let bundle = Bundle::of(&resources, &config).unwrap();
-        let joined = bundle.resources(&settings()).unwrap();
+        let (_, resources) = resources(count, &comment);
+        let bundle = Bundle::of(&resources).unwrap();
+        let joined = Reader::default().resources(&bundle, &settings()).unwrap();
         assert!(joined == resources, "{count} things");
         let kinds = |kind| bundle.parts().keys().filter(|name| name.kind == kind).count();
         let expected = if count == 500 { [16, 8, 8, 8] } else { [1, 1, count.min(1), 1] };
@@ -88,42 +88,51 @@ fn what_was_divided_is_put_together_again_whatever_its_size() {
 
 #[test]
 fn a_change_of_one_route_changes_one_part() {
-    let (mut config, resources) = resources(2000, "some text");
-    let before = Bundle::of(&resources, &config).unwrap();
+    let (mut config, mut resources) = resources(2000, "some text");
+    let before = Bundle::of(&resources).unwrap();
+    let mut reader = Reader::default();
+    reader.resources(&before, &settings()).unwrap();
+    let old = config.clone();
     config.listeners[0].routes[700].rules[0].name = Some("another text".into());
     config.listeners[0].routes.remove(701);
-    let after = Bundle::of(&resources, &config).unwrap();
+    resources.filter = FilterText::of(&config, Some((&old, &resources.filter)));
+    assert!(resources.filter == FilterText::of(&config, None));
+    let after = Bundle::of(&resources).unwrap();
     let changed = after.parts().iter().filter(|(name, text)| before.parts().get(name) != Some(text)).count();
     assert!((1..=2).contains(&changed), "{changed} of {} parts", after.parts().len());
+    // Who has read the first one reads the second one as who has not.
+    let resources = resources.with_filter(&settings());
+    assert!(reader.resources(&after, &settings()).unwrap() == resources);
+    assert_eq!(gatewasm_routing::parse(resources.filter_config.as_bytes()), Ok(config));
 }
 
 #[test]
 fn what_is_secret_stands_in_secrets_only_and_routes_stand_on_lines_of_their_own() {
-    let (config, resources) = resources(2, "some text");
-    let bundle = Bundle::of(&resources, &config).unwrap();
+    let (_, resources) = resources(2, "some text");
+    let bundle = Bundle::of(&resources).unwrap();
     for (name, text) in bundle.parts() {
         let holds = text.contains("a key") || text.contains("secret-");
-        assert_eq!(holds, name.kind.is_secret(), "{name}: {text}");
+        assert_eq!(holds, name.kind.is_secret(), "{name}: {}", &**text);
     }
     let routes = &bundle.parts()[&"routes-0".parse().unwrap()];
     let rules =
-        routes.lines().filter(|line| line.trim_start().starts_with("{\"name\": \"some text\"")).count();
-    assert_eq!(rules, 6, "{routes}");
+        routes.lines().filter(|line| line.trim_start().starts_with("{\"name\":\"some text\"")).count();
+    assert_eq!(rules, 6, "{}", &**routes);
 }
 
 #[test]
 fn more_than_the_parts_hold_is_refused_and_named() {
-    let (config, mut resources) = resources(1, "");
-    resources.clusters.insert("large".into(), json!("x".repeat(LIMIT)));
-    let error = Bundle::of(&resources, &config).unwrap_err();
+    let (_, mut resources) = resources(1, "");
+    resources.clusters.insert("large".into(), json!("x".repeat(LIMIT)).into());
+    let error = Bundle::of(&resources).unwrap_err();
     assert_eq!(error.kind, Kind::Envoy);
     assert!(error.to_string().contains("8 objects of 1048576 bytes"), "{error}");
 }
 
 #[test]
 fn a_bundle_is_taken_whole_or_not_at_all() {
-    let (config, resources) = resources(3, "");
-    let bundle = Bundle::of(&resources, &config).unwrap();
+    let (_, resources) = resources(3, "");
+    let bundle = Bundle::of(&resources).unwrap();
     let manifest = bundle.manifest("infra/web", 1);
     assert_eq!(Bundle::collect(&manifest, bundle.parts()), Ok(bundle.clone()));
     // More than is named does no harm.
@@ -146,6 +155,6 @@ fn a_bundle_is_taken_whole_or_not_at_all() {
 fn a_part_of_another_version_is_not_guessed_at() {
     let name = "envoy-0".parse().unwrap();
     let bundle = Bundle { parts: BTreeMap::from([(name, r#"{"more": {}}"#.into())]) };
-    let error = bundle.resources(&settings()).unwrap_err();
+    let error = Reader::default().resources(&bundle, &settings()).unwrap_err();
     assert!(error.to_string().starts_with("part envoy-0: unknown field `more`"), "{error}");
 }

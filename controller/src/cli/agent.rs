@@ -1,6 +1,7 @@
 //! `gatewasm agent`: the part of gatewasm that runs beside Envoy in a pod. People do not start it; the pod of a Gateway
 //! does.
 
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -53,6 +54,10 @@ pub(super) struct Args {
     #[arg(long, value_name = "PORT", default_value_t = pod::AGENT_PORT)]
     port: u16,
 
+    /// Listen on this address alone: that of the node, where the pod is on its network.
+    #[arg(long, value_name = "ADDRESS")]
+    address: Option<IpAddr>,
+
     /// For how long a drain goes on taking connections, in seconds.
     #[arg(long, value_name = "SECONDS", default_value_t = 5)]
     drain_delay: u64,
@@ -81,6 +86,7 @@ pub(super) fn run(args: Args) -> Result<u8> {
         workers: args.concurrency,
         place,
         port: args.port,
+        address: args.address,
         drain_delay: Duration::from_secs(args.drain_delay),
         drain_limit: Duration::from_secs(args.drain_limit),
     }))?;

@@ -8,7 +8,7 @@ use anyhow::{Context as _, Result};
 use super::FINE;
 use crate::controller::{self, Options};
 use crate::local::report::LogFormat;
-use crate::provision::{ENVOY_IMAGE, ExternalTrafficPolicy, IMAGE, ServiceType, Settings, Source};
+use crate::provision::{ENVOY_IMAGE, ExternalTrafficPolicy, IMAGE, Network, ServiceType, Settings, Source};
 
 /// Arguments of `gatewasm controller`.
 #[derive(Debug, clap::Args)]
@@ -37,6 +37,11 @@ pub(super) struct Args {
     #[arg(long, value_enum, default_value_t)]
     external_traffic_policy: ExternalTrafficPolicy,
 
+    /// The network of the Gateways' pods: with host there is no Service, and Envoy binds the Gateway's addresses, or that
+    /// of its node.
+    #[arg(long, value_enum, default_value_t)]
+    network: Network,
+
     /// Namespace of the controller, for its Lease and its key of sessions.
     #[arg(long, value_name = "NAMESPACE", env = "POD_NAMESPACE", default_value = "gatewasm-system")]
     namespace: String,
@@ -64,6 +69,7 @@ pub(super) fn run(args: Args) -> Result<u8> {
             source: args.source,
             service_type: args.service_type,
             external_traffic_policy: args.external_traffic_policy,
+            network: args.network,
         },
         namespace: args.namespace,
         name: args.name,

@@ -2,7 +2,7 @@
 //! answers when there is news. Nothing is written to the API server for it.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -19,7 +19,6 @@ use tokio::time::{sleep, timeout};
 
 use crate::agent::Answer;
 use crate::object::ObjectKey;
-use crate::provision::pod::AGENT_PORT;
 
 /// An agent answers a question within 30 s, news or not.
 const ANSWER_LIMIT: Duration = Duration::from_secs(40);
@@ -30,8 +29,8 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 /// More is no answer of an agent's.
 const LONGEST_ANSWER: usize = 1024 * 1024;
 
-/// A pod by its key and address: one that gets another address is another one to ask.
-type Asked = (ObjectKey, IpAddr);
+/// A pod by its key and where its agent answers: one that gets another address is another one to ask.
+type Asked = (ObjectKey, SocketAddr);
 
 /// The agents that are asked.
 #[derive(Debug)]
@@ -84,7 +83,7 @@ impl Drop for Agents {
 
 /// Asks one agent again and again.
 async fn follow(pod: Asked, answers: Arc<Mutex<BTreeMap<Asked, Answer>>>, news: watch::Sender<()>) {
-    let address = SocketAddr::from((pod.1, AGENT_PORT));
+    let address = pod.1;
     let (mut known, mut pause) = (None, FIRST_PAUSE);
     let mut connection = None;
     loop {

@@ -15,11 +15,10 @@ use super::failure::Failure;
 use super::metrics::Metrics;
 use super::pace::{Pace, jitter};
 use crate::object::{ObjectKey, ObjectRef};
+use crate::provision::labels::{GATEWASM, MANAGED_BY};
 
 /// The field manager of everything that gatewasm applies.
 pub const FIELD_MANAGER: &str = "gatewasm";
-/// The label that every object of ours carries, with [`FIELD_MANAGER`] as its value.
-const MANAGED_BY: &str = "app.kubernetes.io/managed-by";
 
 /// The Gateway that objects belong to.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -232,8 +231,8 @@ async fn send(
 fn check(object: &ObjectRef, found: &ObjectMeta, owner: &Owner) -> Result<(), ApplyError> {
     let not_ours = |why: String| ApplyError::NotOurs { object: object.clone(), why };
     let label = found.labels.as_ref().and_then(|labels| labels.get(MANAGED_BY));
-    if label.is_none_or(|value| value != FIELD_MANAGER) {
-        return Err(not_ours(format!("has no label {MANAGED_BY}: {FIELD_MANAGER}")));
+    if label.is_none_or(|value| value != GATEWASM) {
+        return Err(not_ours(format!("has no label {MANAGED_BY}: {GATEWASM}")));
     }
     let owners = found.owner_references.as_deref().unwrap_or_default();
     if owners.iter().any(|of| of.uid == owner.uid) {

@@ -21,6 +21,7 @@ use tokio::task::AbortHandle;
 use tokio::time::sleep;
 
 use super::apply::{Applier, ApplyError, Owner};
+use super::failure::Failure;
 use super::metrics::Metrics;
 use super::own::{Facts, Own};
 use super::store::Store;
@@ -135,8 +136,11 @@ impl Task {
                 self.in_the_way = Some(object.clone());
             }
             let fault = result.as_ref().err().map(ToString::to_string);
-            if let Some(fault) = &fault {
-                let ObjectKey { namespace, name } = &self.key;
+            let ObjectKey { namespace, name } = &self.key;
+            if let Err(ApplyError::Refused { failure: Failure::Gone, error, .. }) = &result {
+                // The namespace is being deleted, and the Gateway in it will be.
+                tracing::debug!(kind = "Gateway", namespace, name, %error, "nothing can be made any more");
+            } else if let Some(fault) = &fault {
                 tracing::warn!(
                     kind = "Gateway",
                     namespace,
@@ -315,7 +319,7 @@ fn is_older(shown: &Own, answered: &Own) -> bool {
 }
 
 /// An object of ours as the watch shows it, for its deletion.
-fn found_as(reference: &ObjectRef, own: &Own, owner: &Owner) -> (TypeMeta, ObjectMeta) {
+pub(super) fn found_as(reference: &ObjectRef, own: &Own, owner: &Owner) -> (TypeMeta, ObjectMeta) {
     let api_version = match reference.kind.as_str() {
         "Role" | "RoleBinding" => "rbac.authorization.k8s.io/v1",
         "PodDisruptionBudget" => "policy/v1",

@@ -1,4 +1,5 @@
-//! An API server for tests: it lists and watches what a test puts into it, over HTTP, and can refuse, forget and hang up.
+//! An API server for tests: it lists, watches and deletes what a test puts into it, over HTTP, and can refuse, forget and
+//! hang up.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::convert::Infallible;
@@ -6,7 +7,7 @@ use std::sync::{Arc, Mutex};
 
 use axum::body::Body;
 use axum::extract::{Query, State};
-use axum::http::{StatusCode, Uri};
+use axum::http::{Method, StatusCode, Uri};
 use axum::response::{IntoResponse as _, Response};
 use serde_json::{Value, json};
 use tokio::sync::watch;
@@ -16,14 +17,14 @@ const CRDS: &str = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions";
 
 /// One API server.
 #[derive(Clone)]
-pub(super) struct FakeApi {
+pub(crate) struct FakeApi {
     state: Arc<Mutex<Fake>>,
     changes: watch::Sender<()>,
 }
 
 /// What it holds.
 #[derive(Default)]
-pub(super) struct Fake {
+pub(crate) struct Fake {
     version: u64,
     /// By collection, and by namespace and name.
     objects: BTreeMap<(String, String), Value>,
@@ -47,7 +48,7 @@ struct Event {
 
 impl FakeApi {
     /// Starts one, and a client of it.
-    pub(super) async fn start() -> (Self, kube::Client) {
+    pub(crate) async fn start() -> (Self, kube::Client) {
         let api = Self { state: Arc::default(), changes: watch::Sender::new(()) };
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
@@ -65,16 +66,16 @@ impl FakeApi {
     }
 
     /// Creates or changes an object of a collection, such as `/api/v1/services`.
-    pub(super) fn put(&self, collection: &str, object: Value) {
+    pub(crate) fn put(&self, collection: &str, object: Value) {
         self.with(|fake| fake.put(collection, object));
     }
 
-    pub(super) fn delete(&self, collection: &str, namespace: &str, name: &str) {
+    pub(crate) fn delete(&self, collection: &str, namespace: &str, name: &str) {
         self.with(|fake| fake.delete(collection, &format!("{namespace}/{name}")));
     }
 
     /// Installs a CRD of the Gateway API.
-    pub(super) fn install(&self, plural: &str, versions: &[&str]) {
+    pub(crate) fn install(&self, plural: &str, versions: &[&str]) {
         let versions: Vec<Value> =
             versions.iter().map(|version| json!({"name": version, "served": true})).collect();
         let crd = json!({
@@ -87,12 +88,12 @@ impl FakeApi {
         self.put(CRDS, crd);
     }
 
-    pub(super) fn uninstall(&self, plural: &str) {
+    pub(crate) fn uninstall(&self, plural: &str) {
         self.delete(CRDS, "", &format!("{plural}.gateway.networking.k8s.io"));
     }
 
     /// Hangs up every watch, lets something happen, and forgets its events.
-    pub(super) fn forget(&self, happens: impl FnOnce(&mut Fake)) {
+    pub(crate) fn forget(&self, happens: impl FnOnce(&mut Fake)) {
         self.with(|fake| {
             happens(fake);
             fake.forgotten = fake.version;
@@ -100,28 +101,28 @@ impl FakeApi {
         });
     }
 
-    pub(super) fn forbid(&self, path: &str) {
+    pub(crate) fn forbid(&self, path: &str) {
         self.with(|fake| fake.forbidden.insert(path.to_owned()));
     }
 
-    pub(super) fn permit(&self, path: &str) {
+    pub(crate) fn permit(&self, path: &str) {
         self.with(|fake| fake.forbidden.remove(path));
     }
 
     /// As an API server without `WatchList`.
-    pub(super) fn refuse_streaming(&self) {
+    pub(crate) fn refuse_streaming(&self) {
         self.with(|fake| fake.refuses_streaming = true);
     }
 
     /// Path and query of every request so far that begins with `path`.
-    pub(super) fn requests(&self, path: &str) -> Vec<String> {
+    pub(crate) fn requests(&self, path: &str) -> Vec<String> {
         let fake = self.state.lock().unwrap();
         fake.requests.iter().filter(|request| request.starts_with(path)).cloned().collect()
     }
 }
 
 impl Fake {
-    pub(super) fn put(&mut self, collection: &str, mut object: Value) {
+    pub(crate) fn put(&mut self, collection: &str, mut object: Value) {
         self.version += 1;
         object["metadata"]["resourceVersion"] = self.version.to_string().into();
         let key = (collection.to_owned(), key(&object));
@@ -130,7 +131,7 @@ impl Fake {
         self.history.push(Event { version: self.version, collection: collection.to_owned(), kind, object });
     }
 
-    pub(super) fn delete(&mut self, collection: &str, key: &str) {
+    pub(crate) fn delete(&mut self, collection: &str, key: &str) {
         let mut object = self.objects.remove(&(collection.to_owned(), key.to_owned())).expect("it is there");
         self.version += 1;
         object["metadata"]["resourceVersion"] = self.version.to_string().into();
@@ -184,11 +185,20 @@ impl Wanted {
 
 async fn answer(
     State(api): State<FakeApi>,
+    method: Method,
     uri: Uri,
     Query(query): Query<HashMap<String, String>>,
 ) -> Response {
     let fake = &mut *api.state.lock().unwrap();
     fake.requests.push(uri.to_string());
+    if method == Method::DELETE {
+        let (path, name) = uri.path().rsplit_once('/').unwrap();
+        let Wanted { collection, namespace, .. } = Wanted::new(path, &query);
+        fake.delete(&collection, &format!("{}/{name}", namespace.unwrap_or_default()));
+        api.changes.send_replace(());
+        return axum::Json(json!({"kind": "Status", "apiVersion": "v1", "status": "Success"}))
+            .into_response();
+    }
     let wanted = Wanted::new(uri.path(), &query);
     if fake.forbidden.contains(uri.path()) {
         return failure(403, "Forbidden", "this may not be read");

@@ -9,9 +9,7 @@ use super::crds::Crds;
 use super::referenced::Referenced;
 use crate::api::GROUP;
 use crate::object::ObjectKey;
-
-/// Selects the objects that gatewasm made for Gateways, and the pods of data planes.
-const OWN: &str = "app.kubernetes.io/managed-by=gatewasm,gateway.networking.k8s.io/gateway-name";
+use crate::provision::labels::{GATEWASM, GATEWAY_NAME, MANAGED_BY};
 
 /// One kind of the API.
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -104,8 +102,10 @@ impl Watch {
         ApiResource::from_gvk_with_plural(&kind, self.kind.plural)
     }
 
+    /// Selects the objects that gatewasm made for Gateways, and the pods of data planes.
     pub(super) fn label_selector(&self) -> Option<String> {
-        matches!(self.which, Which::Own | Which::OwnMetadata | Which::DataPlane).then(|| OWN.to_owned())
+        matches!(self.which, Which::Own | Which::OwnMetadata | Which::DataPlane)
+            .then(|| format!("{MANAGED_BY}={GATEWASM},{GATEWAY_NAME}"))
     }
 
     /// RBAC can permit such a watch by the object's name.

@@ -5,6 +5,7 @@
 
 pub(crate) mod agents;
 pub mod apply;
+pub(crate) mod clear;
 mod crds;
 pub(crate) mod deliver;
 mod document;
@@ -19,6 +20,7 @@ mod own;
 pub mod pace;
 mod pods;
 mod referenced;
+pub mod rollout;
 pub mod serve;
 mod state;
 pub mod status;
@@ -26,7 +28,7 @@ mod store;
 mod watch;
 
 #[cfg(test)]
-mod fake;
+pub(crate) mod fake;
 #[cfg(test)]
 mod mock;
 #[cfg(test)]

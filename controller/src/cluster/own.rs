@@ -7,6 +7,9 @@ use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::{Service, ServiceSpec};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
+use super::pods::agent_port;
+use super::rollout::Rollout;
+
 /// Annotations that others write without changing what the object asks for.
 const NOT_OURS: [&str; 2] =
     ["deployment.kubernetes.io/revision", "kubectl.kubernetes.io/last-applied-configuration"];
@@ -39,6 +42,10 @@ pub enum Facts {
     Deployment {
         /// `spec.replicas`: as many pods as there shall be.
         replicas: i32,
+        /// How far its pods are what its template says.
+        rollout: Rollout,
+        /// The port of the agents in them.
+        agent_port: Option<u16>,
     },
     /// Of a Service: its type, addresses and ports, and what its load balancer reports.
     Service(Box<Service>),
@@ -78,9 +85,12 @@ impl Own {
 
 impl From<Deployment> for Own {
     fn from(deployment: Deployment) -> Self {
+        let rollout = Rollout::of(&deployment);
+        let pod = deployment.spec.as_ref().and_then(|spec| spec.template.spec.as_ref());
+        let agent_port = pod.and_then(agent_port);
         // Kubernetes' default (`DeploymentSpec.replicas`).
         let replicas = deployment.spec.and_then(|spec| spec.replicas).unwrap_or(1);
-        Self::new(deployment.metadata, Facts::Deployment { replicas })
+        Self::new(deployment.metadata, Facts::Deployment { replicas, rollout, agent_port })
     }
 }
 
@@ -151,9 +161,14 @@ mod tests {
         let ingress = service.status.unwrap().load_balancer.unwrap().ingress.unwrap();
         assert_eq!(ingress[0].ip.as_deref(), Some("192.0.2.1"));
         let replicas =
-            |deployment: Value| Own::from(serde_json::from_value::<Deployment>(deployment).unwrap()).facts;
+            |deployment: Value| match Own::from(serde_json::from_value::<Deployment>(deployment).unwrap())
+                .facts
+            {
+                Facts::Deployment { replicas, .. } => replicas,
+                facts => panic!("a Deployment has the facts of a Deployment, not {facts:?}"),
+            };
         let spec = json!({"replicas": 3, "selector": {}, "template": {}});
-        assert_eq!(replicas(json!({"metadata": {}, "spec": spec})), Facts::Deployment { replicas: 3 });
-        assert_eq!(replicas(json!({"metadata": {}})), Facts::Deployment { replicas: 1 });
+        assert_eq!(replicas(json!({"metadata": {}, "spec": spec})), 3);
+        assert_eq!(replicas(json!({"metadata": {}})), 1);
     }
 }

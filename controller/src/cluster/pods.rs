@@ -2,8 +2,8 @@
 
 use k8s_openapi::api::core::v1 as core;
 
-/// The label with the Gateway's name, cut where it is longer than a label may be.
-const GATEWAY_NAME: &str = "gateway.networking.k8s.io/gateway-name";
+use crate::provision::labels::GATEWAY_NAME;
+use crate::provision::pod::{AGENT, AGENT_PORT, AGENT_PORT_NAME};
 
 /// One pod of a data plane.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -14,6 +14,8 @@ pub struct Pod {
     pub gateway: String,
     /// Where its agent answers, once it has an address.
     pub ip: Option<String>,
+    /// On which port.
+    pub agent_port: u16,
     /// Address of its node.
     pub host_ip: Option<String>,
     /// Whether the kubelet counts it as ready.
@@ -36,10 +38,18 @@ impl From<core::Pod> for Pod {
                 .unwrap_or_default(),
             ready: conditions.any(|condition| condition.type_ == "Ready" && condition.status == "True"),
             ip: status.pod_ip,
+            agent_port: pod.spec.as_ref().and_then(agent_port).unwrap_or(AGENT_PORT),
             host_ip: status.host_ip,
             terminating: ended || pod.metadata.deletion_timestamp.is_some(),
         }
     }
+}
+
+/// The port of the agent in a pod of this kind.
+pub(super) fn agent_port(pod: &core::PodSpec) -> Option<u16> {
+    let agent = pod.init_containers.iter().flatten().find(|its| its.name == AGENT)?;
+    let port = agent.ports.iter().flatten().find(|port| port.name.as_deref() == Some(AGENT_PORT_NAME))?;
+    port.container_port.try_into().ok()
 }
 
 #[cfg(test)]
@@ -62,6 +72,7 @@ mod tests {
             uid: "1".to_owned(),
             gateway: "web".to_owned(),
             ip: Some("10.0.0.1".to_owned()),
+            agent_port: AGENT_PORT,
             host_ip: Some("10.1.0.1".to_owned()),
             ready: true,
             terminating: false,
@@ -70,5 +81,17 @@ mod tests {
         assert!(read(json!({"deletionTimestamp": "2026-01-01T00:00:00Z"}), ready).terminating);
         assert!(read(json!({}), json!({"phase": "Failed"})).terminating);
         assert!(!read(json!({}), json!({"phase": "Pending"})).ready);
+    }
+
+    #[test]
+    fn the_port_of_the_agent_is_the_one_that_its_container_names() {
+        let port = |name: &str, containers: serde_json::Value| {
+            let pod =
+                json!({"metadata": {"name": name}, "spec": {"initContainers": containers, "containers": []}});
+            Pod::from(serde_json::from_value::<core::Pod>(pod).unwrap()).agent_port
+        };
+        let agent = json!({"name": "agent", "ports": [{"containerPort": 1}, {"name": "agent", "containerPort": 19007}]});
+        assert_eq!(port("host", json!([{"name": "filter"}, agent])), 19007);
+        assert_eq!(port("other", json!([{"name": "filter"}])), AGENT_PORT);
     }
 }

@@ -12,7 +12,7 @@ use tokio::net::TcpListener;
 use super::metrics::Metrics;
 
 /// What OpenMetrics' text is called.
-const MEDIA_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+pub(crate) const MEDIA_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
 /// Whether the controller has seen every object that it watches. A standby that has is ready as well.
 #[derive(Debug, Default)]

@@ -5,6 +5,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::fake::FakeApi;
+use super::own::Own;
 use super::{Facts, Store, View, follow};
 use crate::object::ObjectKey;
 
@@ -313,8 +314,8 @@ async fn objects_of_ours_and_pods_of_data_planes_are_told_from_others() {
     assert_eq!(pods, [("web", Some("10.0.0.1"))]);
 
     api.put(DEPLOYMENTS, deployment("ours", &ours, 3));
-    let scaled = Facts::Deployment { replicas: 3 };
-    let view = until(&store, |view| view.own.values().any(|own| own.facts == scaled)).await;
+    let scaled = |own: &Own| matches!(own.facts, Facts::Deployment { replicas: 3, .. });
+    let view = until(&store, |view| view.own.values().any(scaled)).await;
     assert_eq!(view.own.len(), 2);
     api.delete(DEPLOYMENTS, "d", "ours");
     let view = until(&store, |view| view.own.len() == 1).await;

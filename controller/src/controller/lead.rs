@@ -1,7 +1,7 @@
 //! What the leader does: from what the cluster holds to data planes and statuses, again whenever something has changed.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,21 +11,29 @@ use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until, timeout};
 
 use super::Options;
+use super::agent_ports::AgentPorts;
+use super::hold::held_until;
+use super::host;
+use super::left::left;
 use super::plan::Plans;
 use super::session_key::SessionKey;
 use super::statuses::Published;
+use super::turns::{Objects, Turns};
+use crate::api::Gateway;
 use crate::bundle::Bundle;
 use crate::cluster::agents::Agents;
 use crate::cluster::apply::Applier;
+use crate::cluster::clear::Clearance;
 use crate::cluster::deliver::{Delivery, Progress, Tools, Wanted};
 use crate::cluster::metrics::Metrics;
 use crate::cluster::status::StatusWriter;
 use crate::cluster::{Facts, Revisions, Store, View};
 use crate::data_plane::{Delivered, Judgement, Pod, SILENCE, Unprogrammed, complete, judge};
+use crate::fault::Fault;
 use crate::object::{ObjectKey, ObjectRef};
-use crate::provision::addresses::addresses;
+use crate::provision::addresses::{Addresses, addresses, host_addresses};
 use crate::provision::names::{Names, label_value};
-use crate::provision::{self, pod, provision, service};
+use crate::provision::{self, Network, pod, provision, service};
 use crate::status::{PROGRAMMED, Statuses};
 use crate::translate::{self, translate};
 
@@ -33,8 +41,6 @@ use crate::translate::{self, translate};
 const QUIET: Duration = Duration::from_millis(5);
 /// But not for ever.
 const LONGEST: Duration = Duration::from_millis(50);
-/// A bundle that is on its way to the pods has this long to get there before the next one is made.
-const UNDER_WAY: Duration = Duration::from_millis(300);
 
 /// The leader.
 pub(super) struct Lead {
@@ -45,6 +51,12 @@ pub(super) struct Lead {
     agents: Agents,
     plans: Plans,
     planes: BTreeMap<ObjectKey, Plane>,
+    turns: Turns,
+    agent_ports: AgentPorts,
+    /// What is another Gateway's, on the network of the nodes.
+    taken: BTreeMap<ObjectKey, Vec<Fault>>,
+    /// Data planes of Gateways that are another controller's now.
+    leaving: BTreeMap<ObjectKey, Clearance>,
     published: Published,
     statuses: Arc<Statuses>,
     /// When `statuses` and the bundles were made.
@@ -75,6 +87,10 @@ impl Lead {
             agents: Agents::new(),
             plans: Plans::default(),
             planes: BTreeMap::new(),
+            turns: Turns::default(),
+            agent_ports: AgentPorts::default(),
+            taken: BTreeMap::new(),
+            leaving: BTreeMap::new(),
             published: Published::default(),
             statuses: Arc::default(),
             translated: Instant::now(),
@@ -88,30 +104,32 @@ impl Lead {
         let mut agents = self.agents.news();
         let mut deliveries = self.tools.news.subscribe();
         let mut bundles = BTreeMap::new();
-        let mut seen: Option<Revisions> = None;
+        let mut seen = None;
         loop {
             changes.mark_unchanged();
             agents.mark_unchanged();
             deliveries.mark_unchanged();
             let view = self.tools.store.view();
-            let mut held_until = None;
+            let mut held = None;
             if view.is_complete {
-                let is_new = seen.is_none_or(|seen| {
-                    (seen.snapshot, seen.crds) != (view.revisions.snapshot, view.revisions.crds)
-                });
-                // Statuses are published when their bundle is in effect. In a storm of changes none would ever be, if
-                // each were overtaken by the next.
-                let until = self.translated + UNDER_WAY;
-                held_until =
-                    Some(until).filter(|_| is_new && Instant::now() < until && self.is_under_way(&view));
-                if is_new && held_until.is_none() {
+                // Which nodes there are decides who has what, on their network.
+                let nodes = match self.settings.network {
+                    Network::Pod => BTreeSet::new(),
+                    Network::Host => nodes(view.pods.values()),
+                };
+                let now = (view.revisions.snapshot, view.revisions.crds, nodes);
+                let is_new = seen.as_ref() != Some(&now);
+                if is_new {
+                    held = held_until(self.translated, Instant::now(), || self.is_under_way(&view));
+                }
+                if is_new && held.is_none() {
                     bundles = self.translate(&view, &key);
-                    seen = Some(view.revisions);
+                    seen = Some(now);
                 }
                 self.deliver(&view, &bundles);
                 self.publish(&view);
             }
-            let wake = held_until.unwrap_or_else(|| self.next_silence());
+            let wake = held.unwrap_or_else(|| self.next_silence());
             // The store copies what it changes while somebody looks at it.
             drop(view);
             tokio::select! {
@@ -132,11 +150,21 @@ impl Lead {
         let begin = Instant::now();
         let options = translate::Options {
             access_log: true,
-            reserved_port: Some(pod::AGENT_PORT),
+            reserved_ports: Some(match self.settings.network {
+                Network::Pod => pod::AGENT_PORT..=pod::AGENT_PORT,
+                Network::Host => pod::HOST_AGENT_PORTS,
+            }),
             ..translate::Options::default()
         };
-        let translation = translate(&view.snapshot, &options);
+        let mut translation = translate(&view.snapshot, &options);
         let mut statuses = translation.statuses;
+        if self.settings.network == Network::Host {
+            let created = |key: &ObjectKey| {
+                Some(view.snapshot.gateways.get(key)?.metadata.creation_timestamp.as_ref()?.0)
+            };
+            self.taken =
+                host::withhold(&mut translation.model, &mut statuses, created, &nodes(view.pods.values()));
+        }
         for (name, status) in &mut statuses.gateway_classes {
             if let Some(class) = view.snapshot.gateway_classes.get(name) {
                 status.conditions.push(view.crds.supported_version(&class.metadata));
@@ -144,7 +172,8 @@ impl Lead {
         }
         self.statuses = Arc::new(statuses);
         self.translated = Instant::now();
-        let bundles = self.plans.of(&translation.model, |gateway| key.of_gateway(gateway));
+        let bundles =
+            self.plans.of(&translation.model, self.settings.network, |gateway| key.of_gateway(gateway));
         for (kind, count) in view.snapshot.counts() {
             self.tools.metrics.watched(kind, count);
         }
@@ -155,23 +184,42 @@ impl Lead {
 
     /// Tells each data plane what it is to be, and asks the pods of all.
     fn deliver(&mut self, view: &View, bundles: &BTreeMap<ObjectKey, Result<Arc<Bundle>, String>>) {
+        let left = left(view);
         // Of a Gateway that is being deleted nothing is made any more, or the deletion would never end.
         let stays = |key: &ObjectKey| {
             let gateway = view.snapshot.gateways.get(key);
             gateway.is_some_and(|gateway| gateway.metadata.deletion_timestamp.is_none())
+                && !left.contains_key(key)
         };
         // Those that are not accepted any more keep what they have, and get nothing new.
         self.planes.retain(|key, _| self.statuses.gateways.contains_key(key) && stays(key));
+        self.leaving.retain(|key, _| left.contains_key(key));
+        for (key, owner) in &left {
+            let start = || Clearance::start(owner.clone(), self.tools.clone());
+            self.leaving.entry(key.clone()).or_insert_with(start);
+        }
+        let claims = bundles.keys().map(|key| (key.clone(), agent_port(key, view))).collect();
+        let agent_ports = self.agent_ports.give(self.settings.network, &claims);
+        let provisioned = bundles.keys().filter(|key| stays(key)).filter_map(|key| {
+            let gateway = view.snapshot.gateways.get(key)?;
+            let replicas = replicas(key, view);
+            let (ports, agent_port) = (service::ports(gateway), *agent_ports.get(key)?);
+            let objects = provision(key, gateway, &ports, &self.settings, replicas, agent_port);
+            Some((key.clone(), objects))
+        });
+        let mut provisioned: Objects = provisioned.collect();
+        self.turns.hold_back(&mut provisioned, view);
         let mut asked = BTreeSet::new();
-        for (key, bundle) in bundles.iter().filter(|(key, _)| stays(key)) {
-            let Some(gateway) = view.snapshot.gateways.get(key) else { continue };
+        for (key, bundle) in bundles {
+            let (Some(objects), Some(gateway)) = (provisioned.remove(key), view.snapshot.gateways.get(key))
+            else {
+                continue;
+            };
             let pods = pods(key, view);
-            asked.extend(pods.iter().filter_map(|(pod, its)| Some(((*pod).clone(), ip(its)?))));
+            asked.extend(pods.iter().filter_map(|(pod, its)| Some(((*pod).clone(), agent(its)?))));
             let answers =
-                pods.iter().filter_map(|(pod, its)| self.agents.answer(&((*pod).clone(), ip(its)?)));
+                pods.iter().filter_map(|(pod, its)| self.agents.answer(&((*pod).clone(), agent(its)?)));
             let reported = answers.filter_map(|answer| Some(answer.in_effect?.counter)).max().unwrap_or(0);
-            let objects =
-                provision(key, gateway, &service::ports(gateway), &self.settings, replicas(key, view));
             let hash = bundle.as_ref().map(|bundle| bundle.manifest("", 0).content_hash());
             let wanted = Wanted {
                 gateway: Arc::clone(gateway),
@@ -208,18 +256,26 @@ impl Lead {
                 continue;
             };
             let judgement = self.judge(key, plane, view);
-            let object = ObjectRef::namespaced(
-                "Service",
-                &ObjectKey::new(&key.namespace, Names::of(&key.name).base()),
-            );
-            let service = view.own.get(&object).and_then(|own| match &own.facts {
-                Facts::Service(service) => Some(&**service),
-                _ => None,
-            });
-            complete(status, &judgement, addresses(key, gateway, service));
+            complete(status, &judgement, self.addresses(key, gateway, view));
             judgements.insert(key.clone(), judgement);
         }
         self.published.publish(&self.statuses, &gateways, &judgements, view, &self.writer);
+    }
+
+    /// Where a Gateway is reached.
+    fn addresses(&self, key: &ObjectKey, gateway: &Gateway, view: &View) -> Addresses {
+        if self.settings.network == Network::Host {
+            let serving = pods(key, view).into_iter().map(|(_, pod)| pod);
+            let nodes = nodes(serving.filter(|pod| pod.ready && !pod.terminating));
+            return host_addresses(gateway, &nodes, self.taken.get(key).map_or(&[], Vec::as_slice));
+        }
+        let name = ObjectKey::new(&key.namespace, Names::of(&key.name).base());
+        let service =
+            view.own.get(&ObjectRef::namespaced("Service", &name)).and_then(|own| match &own.facts {
+                Facts::Service(service) => Some(&**service),
+                _ => None,
+            });
+        addresses(key, gateway, service)
     }
 
     /// Whether pods are still to bring a bundle into effect that they were given.
@@ -251,17 +307,20 @@ impl Lead {
             .map(|(name, pod)| Pod {
                 name: name.name.clone(),
                 counts: pod.ready && !pod.terminating,
-                answer: ip(pod).and_then(|ip| self.agents.answer(&(name.clone(), ip))),
+                answer: agent(pod).and_then(|agent| self.agents.answer(&(name.clone(), agent))),
             })
             .collect();
         judge(delivered.as_ref(), &pods, was_programmed(key, view))
     }
 
-    /// When a pod that says nothing is not waited for any more.
+    /// When a pod that says nothing is not waited for any more, or a Gateway that does not begin with its turn.
     fn next_silence(&self) -> Instant {
         let now = Instant::now();
         let ends = self.planes.values().filter_map(|plane| Some(plane.wanted.as_ref().ok()?.1 + SILENCE));
-        ends.filter(|end| *end > now).min().unwrap_or_else(|| now + Duration::from_secs(3600))
+        ends.chain(self.turns.end())
+            .filter(|end| *end > now)
+            .min()
+            .unwrap_or_else(|| now + Duration::from_secs(3600))
     }
 }
 
@@ -278,17 +337,35 @@ fn pods<'a>(key: &ObjectKey, view: &'a View) -> Vec<(&'a ObjectKey, &'a crate::c
     pods.filter(|(pod, its)| pod.namespace == key.namespace && its.gateway == label).collect()
 }
 
-fn ip(pod: &crate::cluster::Pod) -> Option<IpAddr> {
-    pod.ip.as_ref()?.parse().ok()
+/// Where the agent of a pod answers.
+fn agent(pod: &crate::cluster::Pod) -> Option<SocketAddr> {
+    Some(SocketAddr::new(pod.ip.as_ref()?.parse().ok()?, pod.agent_port))
+}
+
+/// The nodes of some pods.
+fn nodes<'a>(pods: impl Iterator<Item = &'a crate::cluster::Pod>) -> BTreeSet<IpAddr> {
+    pods.filter_map(|pod| pod.host_ip.as_ref()?.parse().ok()).collect()
 }
 
 /// How many pods there shall be, as the Deployment says.
 fn replicas(key: &ObjectKey, view: &View) -> Option<i32> {
-    let name = ObjectKey::new(&key.namespace, Names::of(&key.name).base());
-    match view.own.get(&ObjectRef::namespaced("Deployment", &name))?.facts {
-        Facts::Deployment { replicas } => Some(replicas),
+    match deployment(key, view)? {
+        Facts::Deployment { replicas, .. } => Some(*replicas),
         _ => None,
     }
+}
+
+/// The port of its agents, as the Deployment says.
+fn agent_port(key: &ObjectKey, view: &View) -> Option<u16> {
+    match deployment(key, view)? {
+        Facts::Deployment { agent_port, .. } => *agent_port,
+        _ => None,
+    }
+}
+
+fn deployment<'a>(key: &ObjectKey, view: &'a View) -> Option<&'a Facts> {
+    let name = ObjectKey::new(&key.namespace, Names::of(&key.name).base());
+    Some(&view.own.get(&ObjectRef::namespaced("Deployment", &name))?.facts)
 }
 
 /// Whether the Gateway was last said to be programmed.

@@ -1,10 +1,15 @@
 //! `gatewasm controller`: Gateways of a cluster, each with a data plane of its own. Of several replicas one leads; the
 //! others watch as well, and take over when it ends.
 
+mod agent_ports;
+mod hold;
+mod host;
 mod lead;
+mod left;
 mod plan;
 mod session_key;
 mod statuses;
+mod turns;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -91,3 +96,6 @@ pub async fn run(options: Options) -> Result<()> {
         result = serve => result.context("answer on the controller's port"),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -220,7 +220,7 @@ impl Gateway {
             local: true,
             access_log: options.access_log,
             session_key: Some(session_key),
-            reserved_port: None,
+            reserved_ports: None,
         };
         let model = translate(&Snapshot::default(), &translation).model;
         Self {

@@ -3,6 +3,7 @@
 //! Kind of Service | Address of the Gateway
 //! --- | ---
 //! `LoadBalancer` | what the load balancer reports: IP addresses and host names
+//! none, on the network of the nodes | what the spec names and Envoy binds, or the addresses of the nodes
 //! `NodePort`, `ClusterIP` | the Service's own, where the listeners' ports are those of the spec. Ports on nodes are others, so nodes are no address of the Gateway.
 
 use std::collections::BTreeSet;
@@ -72,6 +73,25 @@ pub fn addresses(key: &ObjectKey, gateway: &api::Gateway, service: Option<&Servi
     usable.retain(|its| any || its.value.parse().is_ok_and(|address| wanted.contains(&address)));
     usable.truncate(MOST);
     Addresses { usable, faults }
+}
+
+/// Addresses of a Gateway on the network of its nodes: those that it asks for and Envoy binds, or those of the `nodes`
+/// that have a pod of it which takes traffic. `taken` is what another Gateway has.
+pub fn host_addresses(gateway: &api::Gateway, nodes: &BTreeSet<IpAddr>, taken: &[Fault]) -> Addresses {
+    let mut faults = taken.to_vec();
+    if nodes.is_empty() {
+        faults.push(Fault::new(
+            "status.addresses",
+            "AddressNotAssigned",
+            "No pod of it is ready on any node.",
+        ));
+    }
+    let asked: Vec<IpAddr> = asked(gateway).map(|(_, address)| address).collect();
+    let addresses =
+        if asked.is_empty() || nodes.is_empty() { nodes.iter().copied().collect() } else { asked };
+    let usable = addresses.iter().take(MOST);
+    let usable = usable.map(|it| StatusAddress { kind: AddressType::IPAddress, value: it.to_string() });
+    Addresses { usable: usable.collect(), faults }
 }
 
 /// Addresses that the spec names, with their places. What is no address was refused by `translate`.
@@ -226,6 +246,23 @@ mod tests {
         let service = json!({"spec": {"type": "NodePort", "clusterIPs": ["10.0.0.1"]}});
         let (_, faults) = of(json!([{"value": "192.0.2.9"}]), service);
         assert!(faults[0].contains("--service-type LoadBalancer"), "{faults:?}");
+    }
+
+    #[test]
+    fn on_the_network_of_the_nodes_it_is_what_envoy_binds() {
+        let of = |spec: Value, nodes: &[&str], taken: &[Fault]| {
+            let nodes = nodes.iter().map(|node| node.parse().unwrap()).collect();
+            let addresses = host_addresses(&gateway(json!({"addresses": spec})), &nodes, taken);
+            let usable: Vec<String> = addresses.usable.into_iter().map(|its| its.value).collect();
+            (usable, addresses.faults.iter().map(|fault| fault.reason).collect::<Vec<_>>())
+        };
+        let none: (Vec<String>, Vec<&str>) = (vec![], vec!["AddressNotAssigned"]);
+        assert_eq!(of(json!([]), &[], &[]), none);
+        assert_eq!(of(json!([{"value": "192.0.2.1"}]), &[], &[]), none);
+        assert_eq!(of(json!([]), &["10.0.0.2", "10.0.0.1"], &[]).0, ["10.0.0.1", "10.0.0.2"]);
+        assert_eq!(of(json!([{"value": "192.0.2.1"}]), &["10.0.0.1"], &[]).0, ["192.0.2.1"]);
+        let taken = Fault::new("spec.addresses", "AddressNotUsable", "Taken.");
+        assert_eq!(of(json!([]), &["10.0.0.1"], &[taken]).1, ["AddressNotUsable"]);
     }
 
     #[test]

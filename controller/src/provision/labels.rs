@@ -1,9 +1,8 @@
-//! Who an object belongs to: labels, annotations and owner of everything that a Gateway gets, and whether an object that
-//! is there already is its own.
+//! Whose an object is: labels, annotations and owner of everything that a Gateway gets. Whether an object that is there
+//! already is its own is judged where objects are applied.
 
 use std::collections::BTreeMap;
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use serde_json::{Value, json};
 
 use super::names::label_value;
@@ -54,16 +53,6 @@ pub fn selector(key: &ObjectKey) -> BTreeMap<String, String> {
     [(MANAGED_BY.to_owned(), GATEWASM.to_owned()), gateway].into()
 }
 
-/// Whether an object with a name of ours is this Gateway's. Any other one is never touched.
-pub fn is_ours(metadata: &ObjectMeta, gateway: &api::Gateway) -> bool {
-    let label = metadata.labels.as_ref().and_then(|labels| labels.get(MANAGED_BY));
-    let mut owners = metadata.owner_references.iter().flatten();
-    label.is_some_and(|value| value == GATEWASM)
-        && owners.any(|owner| {
-            owner.controller == Some(true) && Some(owner.uid.as_str()) == gateway.metadata.uid.as_deref()
-        })
-}
-
 /// The Gateway's own `spec.infrastructure.labels`, below ours.
 fn pod_labels(key: &ObjectKey, gateway: &api::Gateway) -> BTreeMap<String, String> {
     let mut labels =
@@ -78,29 +67,5 @@ fn annotate(metadata: &mut Value, gateway: &api::Gateway) {
         gateway.spec.infrastructure.as_ref().filter(|its| !its.annotations.is_empty())
     {
         metadata["annotations"] = json!(infrastructure.annotations);
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::provision::tests::{gateway, key};
-
-    #[test]
-    fn ours_is_what_is_labelled_and_owned() {
-        let gateway = gateway(json!({}));
-        let ours = |change: fn(&mut Value)| {
-            let mut metadata = metadata(&key(), &gateway, "gatewasm-web");
-            change(&mut metadata);
-            is_ours(&serde_json::from_value(metadata).unwrap(), &gateway)
-        };
-        assert!(ours(|_| {}));
-        assert!(!ours(|metadata| metadata["labels"][MANAGED_BY] = json!("helm")));
-        assert!(!ours(|metadata| metadata["labels"] = json!({})));
-        assert!(!ours(|metadata| metadata["ownerReferences"] = json!([])));
-        // Of a Gateway of the same name that was deleted since.
-        assert!(!ours(|metadata| metadata["ownerReferences"][0]["uid"] = json!("another")));
-        assert!(!ours(|metadata| metadata["ownerReferences"][0]["controller"] = json!(false)));
-        assert!(!is_ours(&ObjectMeta::default(), &gateway));
     }
 }

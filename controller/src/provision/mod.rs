@@ -3,7 +3,7 @@
 //! and what Envoy serves is not known: that is the bundle's.
 
 pub mod addresses;
-mod deployment;
+pub mod deployment;
 mod disruption;
 pub mod labels;
 pub mod names;
@@ -40,6 +40,8 @@ pub struct Settings {
     pub service_type: ServiceType,
     /// Which nodes pass traffic on.
     pub external_traffic_policy: ExternalTrafficPolicy,
+    /// Which network the pods are on.
+    pub network: Network,
 }
 
 impl Default for Settings {
@@ -51,6 +53,7 @@ impl Default for Settings {
             source: Source::default(),
             service_type: ServiceType::default(),
             external_traffic_policy: ExternalTrafficPolicy::default(),
+            network: Network::default(),
         }
     }
 }
@@ -99,6 +102,16 @@ pub enum ExternalTrafficPolicy {
     Local,
 }
 
+/// The network of a Gateway's pods.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum Network {
+    /// The cluster's, with a Service in front.
+    #[default]
+    Pod,
+    /// That of their nodes, without a Service: Envoy binds the Gateway's addresses, or that of its node.
+    Host,
+}
+
 /// A kind of object that a Gateway gets, each at most once, in the order in which they are applied.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Kind {
@@ -119,13 +132,14 @@ pub enum Kind {
 /// The objects of a Gateway by kind, all called [`names::Names::base`]; `None` where there must be none.
 ///
 /// `ports` are those of [`service::ports`]; `replicas` is `spec.replicas` of the Deployment as it is now, `None` where
-/// it is not there yet.
+/// it is not there yet. `agent_port` is that of the Gateway's agents.
 pub fn provision(
     key: &ObjectKey,
     gateway: &api::Gateway,
     ports: &BTreeSet<u16>,
     settings: &Settings,
     replicas: Option<i32>,
+    agent_port: u16,
 ) -> BTreeMap<Kind, Option<Value>> {
     let watches = settings.source == Source::Watch;
     [
@@ -133,7 +147,7 @@ pub fn provision(
         (Kind::Role, watches.then(|| rbac::role(key, gateway))),
         (Kind::RoleBinding, watches.then(|| rbac::role_binding(key, gateway))),
         (Kind::Service, service::service(key, gateway, ports, settings)),
-        (Kind::Deployment, Some(deployment::deployment(key, gateway, settings))),
+        (Kind::Deployment, Some(deployment::deployment(key, gateway, settings, agent_port))),
         (Kind::PodDisruptionBudget, disruption::budget(key, gateway, replicas)),
     ]
     .into()

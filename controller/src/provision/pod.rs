@@ -1,14 +1,17 @@
 //! The pod of a data plane: stock Envoy, the agent beside it, and the filter handed over before either starts. The agent
 //! shares the constants here.
 //!
-//! The template depends on the settings and on the Gateway's name, labels and annotations alone. What Envoy serves
+//! The template depends on the settings, on the port of the agent, and on the Gateway's name, labels and annotations
+//! alone. What Envoy serves
 //! (listeners, ports, routes, certificates) comes by the bundle, so that a change of it replaces no pod.
+
+use std::ops::RangeInclusive;
 
 use serde_json::{Value, json};
 
 use super::labels::pod_metadata;
 use super::names::Names;
-use super::{Settings, Source};
+use super::{Network, Settings, Source};
 use crate::api;
 use crate::object::ObjectKey;
 
@@ -24,6 +27,10 @@ pub const STATE: &str = "/var/lib/gatewasm";
 pub const BUNDLE: &str = "/etc/gatewasm/bundle";
 /// Port of the agent's HTTP endpoint, on all addresses of the pod. No listener of a Gateway can have it.
 pub const AGENT_PORT: u16 = 19001;
+/// On the network of a node, each Gateway's agents have one of these ports, on the node's address.
+pub const HOST_AGENT_PORTS: RangeInclusive<u16> = AGENT_PORT..=19999;
+/// Name of the agent's container.
+pub const AGENT: &str = "agent";
 /// Name of that port.
 pub const AGENT_PORT_NAME: &str = "agent";
 /// Seconds that a pod has to end. The agent's drain must be done before.
@@ -37,9 +44,14 @@ const TOKEN_SECONDS: u32 = 3600;
 const USER: u32 = 65532;
 
 /// `spec.template` of the Deployment.
-pub(super) fn template(key: &ObjectKey, gateway: &api::Gateway, settings: &Settings) -> Value {
+pub(super) fn template(
+    key: &ObjectKey,
+    gateway: &api::Gateway,
+    settings: &Settings,
+    agent_port: u16,
+) -> Value {
     let names = Names::of(&key.name);
-    json!({
+    let mut template = json!({
         "metadata": pod_metadata(key, gateway),
         "spec": {
             "serviceAccountName": names.base(),
@@ -53,14 +65,26 @@ pub(super) fn template(key: &ObjectKey, gateway: &api::Gateway, settings: &Setti
                 "runAsUser": USER,
                 "runAsGroup": USER,
                 "seccompProfile": {"type": "RuntimeDefault"},
-                // Envoy binds the Gateway's own ports, 80 among them, without any capability.
-                "sysctls": [{"name": "net.ipv4.ip_unprivileged_port_start", "value": "0"}],
             },
-            "initContainers": [filter(settings), agent(key, &names, settings)],
-            "containers": [envoy(settings)],
+            "initContainers": [filter(settings), agent(key, &names, settings, agent_port)],
+            "containers": [envoy(settings, agent_port)],
             "volumes": volumes(&names, settings),
         },
-    })
+    });
+    let pod = &mut template["spec"];
+    match settings.network {
+        // Envoy binds the Gateway's own ports, 80 among them, without any capability.
+        Network::Pod => {
+            pod["securityContext"]["sysctls"] =
+                json!([{"name": "net.ipv4.ip_unprivileged_port_start", "value": "0"}]);
+        }
+        // The same sysctl is the node's there, and nothing that a pod may set.
+        Network::Host => {
+            pod["hostNetwork"] = json!(true);
+            pod["dnsPolicy"] = json!("ClusterFirstWithHostNet");
+        }
+    }
+    template
 }
 
 /// Lays down the filter, then ends.
@@ -76,7 +100,7 @@ fn filter(settings: &Settings) -> Value {
 }
 
 /// A sidecar: it starts before Envoy, and is ended after it.
-fn agent(key: &ObjectKey, names: &Names, settings: &Settings) -> Value {
+fn agent(key: &ObjectKey, names: &Names, settings: &Settings, port: u16) -> Value {
     let mut mounts = vec![
         json!({"name": "run", "mountPath": RUN}),
         json!({"name": "state", "mountPath": STATE}),
@@ -85,8 +109,8 @@ fn agent(key: &ObjectKey, names: &Names, settings: &Settings) -> Value {
     if settings.source == Source::Watch {
         mounts.push(json!({"name": "token", "mountPath": TOKEN, "readOnly": true}));
     }
-    json!({
-        "name": "agent",
+    let mut agent = json!({
+        "name": AGENT,
         "image": settings.image,
         "restartPolicy": "Always",
         "args": [
@@ -96,7 +120,7 @@ fn agent(key: &ObjectKey, names: &Names, settings: &Settings) -> Value {
             "--concurrency", settings.concurrency.to_string(),
             "--source", settings.source.as_str(),
         ],
-        "ports": [{"name": AGENT_PORT_NAME, "containerPort": AGENT_PORT, "protocol": "TCP"}],
+        "ports": [{"name": AGENT_PORT_NAME, "containerPort": port, "protocol": "TCP"}],
         // Envoy starts when its bootstrap is written and the agent's sockets are open.
         "startupProbe": probe("/startup", 60),
         "readinessProbe": probe("/ready", 3),
@@ -105,10 +129,22 @@ fn agent(key: &ObjectKey, names: &Names, settings: &Settings) -> Value {
         "resources": requests("10m", "32Mi"),
         "securityContext": security(),
         "volumeMounts": mounts,
-    })
+    });
+    if settings.network == Network::Host {
+        // Without this the scheduler would put two pods of a Gateway on one node, where only one can have the ports.
+        agent["ports"][0]["hostPort"] = json!(port);
+        agent["env"] =
+            json!([{"name": "NODE_ADDRESS", "valueFrom": {"fieldRef": {"fieldPath": "status.hostIP"}}}]);
+        if let Some(args) = agent["args"].as_array_mut() {
+            let more =
+                ["--port".to_owned(), port.to_string(), "--address".to_owned(), "$(NODE_ADDRESS)".to_owned()];
+            args.extend(more.map(Value::from));
+        }
+    }
+    agent
 }
 
-fn envoy(settings: &Settings) -> Value {
+fn envoy(settings: &Settings, agent_port: u16) -> Value {
     json!({
         "name": "envoy",
         "image": settings.envoy_image,
@@ -122,7 +158,7 @@ fn envoy(settings: &Settings) -> Value {
             "--log-level", "warning",
             "--component-log-level", "config:error",
         ],
-        "lifecycle": {"preStop": {"httpGet": {"path": "/drained", "port": AGENT_PORT}}},
+        "lifecycle": {"preStop": {"httpGet": {"path": "/drained", "port": agent_port}}},
         "resources": requests("20m", "64Mi"),
         "securityContext": security(),
         "volumeMounts": [{"name": "run", "mountPath": RUN}],
@@ -184,7 +220,7 @@ mod tests {
     use crate::provision::tests::{gateway, key};
 
     fn pod(settings: &Settings) -> Value {
-        template(&key(), &gateway(json!({})), settings)["spec"].take()
+        template(&key(), &gateway(json!({})), settings, AGENT_PORT)["spec"].take()
     }
 
     fn containers(pod: &Value) -> impl Iterator<Item = &Value> {
@@ -265,6 +301,27 @@ mod tests {
         assert_eq!(name(&sources[0], "configMap").unwrap(), "gatewasm-web-manifest");
         assert_eq!(name(&sources[16], "configMap").unwrap(), "gatewasm-web-routes-15");
         assert_eq!(name(&sources[40], "secret").unwrap(), "gatewasm-web-certificates-7");
+    }
+
+    #[test]
+    fn on_the_network_of_the_node_the_agent_has_a_port_and_address_of_its_own() {
+        let settings = Settings { network: Network::Host, ..Settings::default() };
+        let pod = template(&key(), &gateway(json!({})), &settings, 19007)["spec"].take();
+        assert_eq!(
+            (&pod["hostNetwork"], &pod["dnsPolicy"]),
+            (&json!(true), &json!("ClusterFirstWithHostNet"))
+        );
+        // The API server refuses a sysctl of the node's network.
+        assert_eq!(pod["securityContext"].get("sysctls"), None);
+        let agent = &pod["initContainers"][1];
+        assert_eq!(agent["ports"][0]["hostPort"], 19007);
+        assert_eq!(agent["ports"][0]["containerPort"], 19007);
+        let args = agent["args"].to_string();
+        assert!(args.ends_with(r#""--port","19007","--address","$(NODE_ADDRESS)"]"#), "{args}");
+        assert_eq!(agent["env"][0]["name"], "NODE_ADDRESS");
+        assert_eq!(pod["containers"][0]["lifecycle"]["preStop"]["httpGet"]["port"], 19007);
+        // And nothing else has a port.
+        assert_eq!(pod["containers"][0].get("ports"), None);
     }
 
     #[test]

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::names::Names;
 use super::pod::AGENT_PORT;
-use super::{ServiceType, Settings, addresses, labels};
+use super::{Network, ServiceType, Settings, addresses, labels};
 use crate::api;
 use crate::object::ObjectKey;
 
@@ -17,7 +17,7 @@ pub fn ports(gateway: &api::Gateway) -> BTreeSet<u16> {
     gateway.spec.listeners.iter().filter(known).map(|listener| listener.port.get()).collect()
 }
 
-/// None without a port: the API server takes no such Service.
+/// None without a port: the API server takes no such Service. And none where Envoy is at the addresses itself.
 pub(super) fn service(
     key: &ObjectKey,
     gateway: &api::Gateway,
@@ -30,7 +30,7 @@ pub(super) fn service(
         .filter(|port| **port != AGENT_PORT)
         .map(|port| json!({"name": format!("tcp-{port}"), "port": port, "targetPort": port, "protocol": "TCP"}))
         .collect();
-    if ports.is_empty() {
+    if ports.is_empty() || settings.network == Network::Host {
         return None;
     }
     let mut spec = json!({

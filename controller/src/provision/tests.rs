@@ -30,7 +30,8 @@ pub(super) fn gateway(fields: Value) -> api::Gateway {
 
 /// With every object that there can be.
 fn objects(gateway: &api::Gateway) -> BTreeMap<Kind, Value> {
-    let objects = provision(&key(), gateway, &service::ports(gateway), &Settings::default(), Some(3));
+    let objects =
+        provision(&key(), gateway, &service::ports(gateway), &Settings::default(), Some(3), pod::AGENT_PORT);
     objects.into_iter().map(|(kind, object)| (kind, object.unwrap())).collect()
 }
 
@@ -65,7 +66,7 @@ fn objects_have_the_fields_of_their_kinds_and_no_others() {
 #[test]
 fn the_pod_template_knows_nothing_of_what_is_served() {
     let deployment = |gateway: &api::Gateway, replicas| {
-        provision(&key(), gateway, &service::ports(gateway), &Settings::default(), replicas)
+        provision(&key(), gateway, &service::ports(gateway), &Settings::default(), replicas, pod::AGENT_PORT)
             [&Kind::Deployment]
             .clone()
             .unwrap()
@@ -129,7 +130,7 @@ fn infrastructure_is_on_every_object_and_below_ours() {
     }
     for metadata in objects.values().map(|object| &object["metadata"]).chain([&template]) {
         assert_eq!(metadata["labels"]["team"], "a");
-        assert_eq!(metadata["annotations"], json!({"example.com/note": "b"}));
+        assert_eq!(metadata["annotations"]["example.com/note"], "b");
     }
     for (label, value) in ours.iter().filter(|(label, _)| *label != labels::GATEWAY_CLASS_NAME) {
         assert_eq!(template["labels"][*label], *value);
@@ -139,7 +140,8 @@ fn infrastructure_is_on_every_object_and_below_ours() {
 #[test]
 fn what_must_not_be_there_is_named() {
     let settings = Settings { source: Source::Mount, ..Settings::default() };
-    let objects = provision(&key(), &gateway(json!({})), &BTreeSet::new(), &settings, Some(1));
+    let objects =
+        provision(&key(), &gateway(json!({})), &BTreeSet::new(), &settings, Some(1), pod::AGENT_PORT);
     let absent: Vec<Kind> =
         objects.iter().filter(|(_, object)| object.is_none()).map(|(kind, _)| *kind).collect();
     assert_eq!(absent, [Kind::Role, Kind::RoleBinding, Kind::Service, Kind::PodDisruptionBudget]);

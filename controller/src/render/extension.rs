@@ -1,13 +1,14 @@
 //! The wasm filter and its configuration, delivered by ECDS: a change of routes touches no listener and drains no
 //! connection.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use gatewasm_routing::config::FilterConfig;
-use gatewasm_routing::{ConfigProblem, compile, parse, wire};
+use gatewasm_routing::{ConfigProblem, MAX_BYTES, compile, parse, wire};
 use serde_json::{Value, json};
 
-use super::{ConfigSource, Settings};
+use super::{ConfigSource, FilterText, Json, Settings};
 use crate::model::Model;
 
 /// File of the filter and its configuration where there is no agent.
@@ -16,18 +17,24 @@ pub(super) const FILE: &str = "routes.yaml";
 const WASM: &str = "type.googleapis.com/envoy.extensions.filters.http.wasm.v3.Wasm";
 
 /// The filter's configuration of a model.
-pub(super) fn filter_config(model: &Model, settings: &Settings) -> String {
-    text(&FilterConfig { access_log: settings.access_log, ..model.filter_config.clone() }, settings)
+pub(super) fn config<'a>(model: &'a Model, settings: &Settings) -> Cow<'a, FilterConfig> {
+    let access_log = settings.access_log;
+    if model.filter_config.access_log == access_log {
+        Cow::Borrowed(&model.filter_config)
+    } else {
+        Cow::Owned(FilterConfig { access_log, ..model.filter_config.clone() })
+    }
 }
 
-/// A filter config: compact for the agent, and as a person would write it into a file.
-pub(super) fn text(config: &FilterConfig, settings: &Settings) -> String {
-    let text = match settings.source {
-        ConfigSource::Ads => serde_json::to_string(config),
-        ConfigSource::Files(_) => serde_json::to_string_pretty(config).map(|text| text + "\n"),
-    };
-    // Strings, numbers and lists always have a JSON form; an empty text would be refused by the filter.
-    text.unwrap_or_default()
+/// The text of the filter's configuration: of its pieces for the agent, and as a person would write it into a file.
+pub(super) fn text(model: &Model, pieces: &FilterText, settings: &Settings) -> String {
+    match settings.source {
+        ConfigSource::Ads => pieces.text(),
+        // Strings, numbers and lists always have a JSON form; an empty text would be refused by the filter.
+        ConfigSource::Files(_) => {
+            serde_json::to_string_pretty(&config(model, settings)).map(|text| text + "\n").unwrap_or_default()
+        }
+    }
 }
 
 /// Everything that the filter would refuse of the configuration that it is to get, by the filter's own parser: what is
@@ -37,21 +44,27 @@ pub(super) fn text(config: &FilterConfig, settings: &Settings) -> String {
 ///
 /// When there is anything.
 pub fn accepted(model: &Model, settings: &Settings) -> Result<(), Vec<ConfigProblem>> {
-    readable(&filter_config(model, settings))
+    let text = text(model, &FilterText::of(&config(model, settings), None), settings);
+    let config = parse(text.as_bytes()).map_err(|problem| vec![problem])?;
+    compile(&config).map(drop)
 }
 
-/// The same of a configuration that was rendered already.
+/// The same of a configuration that was translated, and so has the form that it should, and of the text of it.
 ///
 /// # Errors
 ///
 /// When the filter would refuse anything of it.
-pub(crate) fn readable(filter_config: &str) -> Result<(), Vec<ConfigProblem>> {
-    let config = parse(filter_config.as_bytes()).map_err(|problem| vec![problem])?;
-    compile(&config).map(drop)
+pub(crate) fn readable(config: &FilterConfig, text: &FilterText) -> Result<(), Vec<ConfigProblem>> {
+    let bytes = text.text().len();
+    if bytes > MAX_BYTES {
+        let message = format!("the document has {bytes} bytes; at most {MAX_BYTES} are read");
+        return Err(vec![ConfigProblem { path: String::new(), message }]);
+    }
+    compile(config).map(drop)
 }
 
 /// The wasm filter as a resource.
-pub(super) fn extensions(filter_config: &str, settings: &Settings) -> BTreeMap<String, Value> {
+pub(super) fn extensions(filter_config: &str, settings: &Settings) -> BTreeMap<String, Json> {
     let extension = json!({
         "@type": "type.googleapis.com/envoy.config.core.v3.TypedExtensionConfig",
         "name": wire::FILTER,
@@ -77,7 +90,7 @@ pub(super) fn extensions(filter_config: &str, settings: &Settings) -> BTreeMap<S
             },
         },
     });
-    BTreeMap::from([(wire::FILTER.to_owned(), extension)])
+    BTreeMap::from([(wire::FILTER.to_owned(), extension.into())])
 }
 
 /// The filter's place in a connection manager.
@@ -93,7 +106,6 @@ pub(super) fn http_filter(settings: &Settings) -> Value {
 
 #[cfg(test)]
 mod tests {
-    use gatewasm_routing::MAX_BYTES;
     use gatewasm_routing::config::{Listener, Protocol};
 
     use super::*;

@@ -5,10 +5,10 @@
 
 use std::collections::BTreeMap;
 
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::bootstrap::{Addresses, bootstrap};
-use super::{Resources, Settings, extension, routes, secrets, yaml};
+use super::{Json, Resources, Settings, extension, routes, secrets, yaml};
 
 /// Files with private keys: to be kept from others.
 pub fn is_secret(file: &str) -> bool {
@@ -40,6 +40,6 @@ pub fn files(
 }
 
 /// Envoy's `DiscoveryResponse`: what a file must hold.
-fn discovery<'a>(resources: impl IntoIterator<Item = &'a Value>) -> anyhow::Result<String> {
-    yaml(&json!({"resources": resources.into_iter().collect::<Vec<_>>()}))
+fn discovery<'a>(resources: impl IntoIterator<Item = &'a Json>) -> anyhow::Result<String> {
+    yaml(&json!({"resources": resources.into_iter().map(Json::value).collect::<Vec<_>>()}))
 }

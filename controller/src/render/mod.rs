@@ -7,7 +7,10 @@ mod clusters;
 pub mod config_map;
 pub mod extension;
 pub mod files;
+mod filter_text;
+pub mod host;
 mod http_connection_manager;
+mod json;
 mod listeners;
 mod policy;
 mod routes;
@@ -19,10 +22,12 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use gatewasm_routing::config::FilterConfig;
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
+pub use filter_text::FilterText;
+pub(crate) use filter_text::ListenerText;
+pub use json::Json;
 pub use routes::routes;
 
 use crate::model::Model;
@@ -32,7 +37,7 @@ use crate::object::ObjectKey;
 pub type Bindings = BTreeMap<(ObjectKey, u16), SocketAddr>;
 
 /// What the environment decides about the resources.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {
     /// A port without a binding gets no Envoy listener.
     pub bindings: Bindings,
@@ -57,41 +62,105 @@ pub enum ConfigSource {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Resources {
     /// `Listener` (LDS), one per port of a Gateway, `namespace/gateway:port`.
-    pub listeners: BTreeMap<String, Value>,
+    pub listeners: BTreeMap<String, Json>,
     /// `Route`, by the policy that it is of. Together they are the one `RouteConfiguration` (RDS) that all listeners
     /// share: [`routes`].
-    pub policies: BTreeMap<String, Value>,
+    pub policies: BTreeMap<String, Json>,
     /// `Cluster` (CDS), `namespace/service/port`.
-    pub clusters: BTreeMap<String, Value>,
+    pub clusters: BTreeMap<String, Json>,
     /// `ClusterLoadAssignment` (EDS), by cluster.
-    pub endpoints: BTreeMap<String, Value>,
+    pub endpoints: BTreeMap<String, Json>,
     /// `Secret` (SDS): certificates, `namespace/name`, and authorities, `namespace/name/ca`.
-    pub secrets: BTreeMap<String, Value>,
+    pub secrets: BTreeMap<String, Json>,
     /// `TypedExtensionConfig` (ECDS): the wasm filter with its configuration.
-    pub extensions: BTreeMap<String, Value>,
+    pub extensions: BTreeMap<String, Json>,
     /// The filter's configuration as it stands in `extensions`.
     pub filter_config: String,
+    /// The same in pieces, as bundles have it.
+    pub filter: FilterText,
 }
 
 /// Renders everything but the bootstrap.
 pub fn render(model: &Model, settings: &Settings) -> Resources {
-    let filter_config = extension::filter_config(model, settings);
+    let resources = parts(model, settings, None);
+    let text = extension::text(model, &resources.filter, settings);
+    resources.with_text(text, settings)
+}
+
+/// What was rendered of a model before.
+#[derive(Clone, Debug)]
+pub(crate) struct Before {
+    pub(crate) model: Model,
+    pub(crate) settings: Settings,
+    pub(crate) resources: Resources,
+}
+
+/// As [`render`], without the filter and the one text of its configuration, which a bundle has in pieces. What is as it
+/// was `before` is not rendered again.
+pub(crate) fn parts(model: &Model, settings: &Settings, before: Option<&Before>) -> Resources {
+    let shared = |list: BTreeMap<String, Value>| -> BTreeMap<String, Json> {
+        list.into_iter().map(|(name, value)| (name, value.into())).collect()
+    };
+    // A cluster depends on itself, and on who sends copies and with which certificates.
+    let same = before.filter(|before| {
+        before.settings == *settings
+            && before.model.policies == model.policies
+            && before.model.gateways == model.gateways
+    });
+    let (clusters, endpoints) = match same {
+        Some(before) => {
+            let changed = Model {
+                clusters: changed(&before.model.clusters, &model.clusters),
+                ..model.without_routes()
+            };
+            let kept = |list: &BTreeMap<String, Json>| {
+                let stays =
+                    |name: &String| !changed.clusters.contains_key(name) && model.clusters.contains_key(name);
+                list.iter()
+                    .filter(|(name, _)| stays(name))
+                    .map(|(name, json)| (name.clone(), json.clone()))
+                    .collect()
+            };
+            let mut clusters: BTreeMap<String, Json> = kept(&before.resources.clusters);
+            let mut endpoints: BTreeMap<String, Json> = kept(&before.resources.endpoints);
+            clusters.extend(shared(clusters::clusters(&changed, settings)));
+            endpoints.extend(shared(clusters::endpoints(&changed, settings)));
+            (clusters, endpoints)
+        }
+        None => (shared(clusters::clusters(model, settings)), shared(clusters::endpoints(model, settings))),
+    };
+    let filter_before = before.map(|before| (&before.model.filter_config, &before.resources.filter));
     Resources {
-        listeners: listeners::listeners(model, settings),
-        policies: routes::policies(model),
-        clusters: clusters::clusters(model, settings),
-        endpoints: clusters::endpoints(model, settings),
-        secrets: secrets::secrets(model),
-        extensions: extension::extensions(&filter_config, settings),
-        filter_config,
+        listeners: shared(listeners::listeners(model, settings)),
+        policies: shared(routes::policies(model)),
+        clusters,
+        endpoints,
+        secrets: shared(secrets::secrets(model)),
+        filter: FilterText::of(&extension::config(model, settings), filter_before),
+        ..Resources::default()
     }
 }
 
+/// Those of `new` that were not just so in `old`.
+fn changed<T: Clone + PartialEq>(
+    old: &BTreeMap<String, T>,
+    new: &BTreeMap<String, T>,
+) -> BTreeMap<String, T> {
+    let is_new = |(name, it): &(&String, &T)| old.get(*name) != Some(it);
+    new.iter().filter(is_new).map(|(name, it)| (name.clone(), it.clone())).collect()
+}
+
 impl Resources {
-    /// Sets the filter's configuration, in the form that an agent sends.
-    pub(crate) fn set_filter_config(&mut self, config: &FilterConfig, settings: &Settings) {
-        self.filter_config = extension::text(config, settings);
-        self.extensions = extension::extensions(&self.filter_config, settings);
+    /// With the filter, whose configuration is made of its pieces.
+    pub(crate) fn with_filter(self, settings: &Settings) -> Self {
+        let text = self.filter.text();
+        self.with_text(text, settings)
+    }
+
+    fn with_text(mut self, filter_config: String, settings: &Settings) -> Self {
+        self.extensions = extension::extensions(&filter_config, settings);
+        self.filter_config = filter_config;
+        self
     }
 
     /// SHA-256 of the filter's configuration, as the probe answers it.
@@ -102,8 +171,9 @@ impl Resources {
     /// Everything as one YAML document for golden files. The filter's configuration is a file of its own there, and
     /// private keys belong into no file; both are left out.
     pub fn to_yaml(&self) -> anyhow::Result<String> {
-        let all = |resources: &BTreeMap<String, Value>| resources.values().cloned().collect::<Vec<_>>();
-        let without = |resources: &BTreeMap<String, Value>, pointer: &str| {
+        let all =
+            |resources: &BTreeMap<String, Json>| resources.values().map(Json::value).collect::<Vec<_>>();
+        let without = |resources: &BTreeMap<String, Json>, pointer: &str| {
             let mut resources = all(resources);
             for left_out in resources.iter_mut().filter_map(|one| one.pointer_mut(pointer)) {
                 *left_out = json!("…");
@@ -186,7 +256,7 @@ pub(crate) mod tests {
         let resources = render(&gateway(&[]), &settings(&[]));
         assert_eq!(resources.filter_config, r#"{"version":1,"listeners":[]}"#);
         let configuration =
-            &resources.extensions["gatewasm"]["typed_config"]["config"]["configuration"]["value"];
+            &resources.extensions["gatewasm"].value()["typed_config"]["config"]["configuration"]["value"];
         assert_eq!(*configuration, resources.filter_config);
         // printf '{"version":1,"listeners":[]}' | sha256sum
         let expected = "9075198d6fb5e08c5f8574b2a948bf8864b40859995c48d6204ca8af0a4ed39f";

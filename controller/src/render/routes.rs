@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use gatewasm_routing::wire;
 use serde_json::{Value, json};
 
-use super::policy;
+use super::{Json, policy};
 use crate::model::{Model, Policy};
 
 /// File of the route configuration where there is no agent.
@@ -24,10 +24,10 @@ pub(super) fn policies(model: &Model) -> BTreeMap<String, Value> {
 }
 
 /// The route configuration that every listener shares, with these routes of policies.
-pub fn routes(policies: &BTreeMap<String, Value>) -> BTreeMap<String, Value> {
+pub fn routes(policies: &BTreeMap<String, Json>) -> BTreeMap<String, Json> {
     let forward = policy::route(FORWARD, &Policy::default());
     let mut actions = BTreeMap::from([(NO_POLICY, action(&forward))]);
-    actions.extend(policies.iter().map(|(name, route)| (name.as_str(), action(route))));
+    actions.extend(policies.iter().map(|(name, route)| (name.as_str(), action(&route.value()))));
     let configuration = json!({
         "@type": "type.googleapis.com/envoy.config.route.v3.RouteConfiguration",
         "name": wire::ROUTES,
@@ -54,7 +54,7 @@ pub fn routes(policies: &BTreeMap<String, Value>) -> BTreeMap<String, Value> {
             },
         }],
     });
-    BTreeMap::from([(wire::ROUTES.to_owned(), configuration)])
+    BTreeMap::from([(wire::ROUTES.to_owned(), configuration.into())])
 }
 
 /// No policy asked for: forward. One asked for that is unknown: 500, because serving without a policy that the rule

@@ -61,7 +61,7 @@ pub(super) fn translate<'a>(
         }
         let field = format!("spec.listeners[{i}]");
         let mut listener = translate_one(spec, &field);
-        if options.reserved_port == Some(spec.port.get()) {
+        if options.reserved_ports.as_ref().is_some_and(|ports| ports.contains(&spec.port.get())) {
             let message = format!("Port {} is the data plane's own; use another one.", spec.port);
             listener.faults.push(Fault::new(format!("{field}.port"), "PortUnavailable", message));
         }

@@ -12,7 +12,6 @@ mod backend_tls;
 mod certificate;
 mod client_certificate;
 mod client_validation;
-mod digest;
 mod gateway;
 mod gateway_class;
 mod grpc_match;
@@ -27,6 +26,7 @@ mod route_match;
 mod session;
 
 use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
 
 use gatewasm_routing::config::{self, FilterConfig, RouteKind};
 
@@ -56,8 +56,8 @@ pub struct Options {
     pub access_log: bool,
     /// The key by which sessions are sealed, where any rule has `sessionPersistence`.
     pub session_key: Option<String>,
-    /// A port of the data plane's own, which no listener can have.
-    pub reserved_port: Option<u16>,
+    /// Ports of the data plane's own, which no listener can have.
+    pub reserved_ports: Option<RangeInclusive<u16>>,
 }
 
 /// What came of it.

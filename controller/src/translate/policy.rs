@@ -4,11 +4,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::backend::{Backends, Speaks};
-use super::digest::digits;
 use super::reference_grant::From;
 use crate::api::{
     HttpRequestMirrorFilter, HttpRouteFilter, HttpRouteFilterType, HttpRouteRetry, HttpRouteTimeouts,
 };
+use crate::digest::digits;
 use crate::fault::Fault;
 use crate::model::{Mirror, PER_MILLION, Policy, Retry};
 

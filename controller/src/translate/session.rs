@@ -6,9 +6,9 @@ use gatewasm_routing::check_session_persistence;
 use gatewasm_routing::config::{self, CookieLifetimeType, FilterConfig, SessionType};
 
 use super::backend::Backends;
-use super::digest::digits;
 use super::route_kind::Route;
 use crate::api::{self, HttpBackendRef, SessionPersistence};
+use crate::digest::digits;
 use crate::fault::{Fault, sentence};
 use crate::object::ObjectKey;
 

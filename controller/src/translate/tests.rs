@@ -110,7 +110,7 @@ fn the_key_of_sessions_is_there_where_there_are_sessions() {
 #[test]
 fn a_listener_cannot_have_the_port_of_the_data_planes_own() {
     let reserved = |port| {
-        let translation = run(&Options { reserved_port: Some(port), ..Options::default() });
+        let translation = run(&Options { reserved_ports: Some(port..=port), ..Options::default() });
         let gateway = translation.statuses.gateways.values().next().unwrap();
         let accepted = gateway.listeners[0].conditions[0].clone();
         (accepted.reason, accepted.message, translation.model.gateways.len())

@@ -9,7 +9,6 @@ use std::time::Duration;
 
 use anyhow::Result;
 use envoy_types::pb::google::protobuf::Any;
-use serde_json::Value;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, timeout, timeout_at};
@@ -22,7 +21,7 @@ use super::published::Published;
 use super::server::{self, Progress};
 use crate::envoy::admin::Admin;
 use crate::render::bootstrap::{Address, Addresses};
-use crate::render::{Resources, routes};
+use crate::render::{Json, Resources, routes};
 
 /// A removed cluster or policy stays this long for requests and retries under way.
 const LINGER: Duration = Duration::from_secs(30);
@@ -81,11 +80,11 @@ pub struct Agent {
     /// Kinds whose last change is not known to be in effect.
     unconfirmed: BTreeSet<Kind>,
     /// Policies that are to be in effect, or are.
-    policies: BTreeMap<String, Value>,
+    policies: BTreeMap<String, Json>,
     /// Clusters that nothing names any more.
     old_clusters: Lingering<()>,
     /// Policies that nothing names any more. They stay in the route configuration, which is one resource.
-    old_policies: Lingering<Value>,
+    old_policies: Lingering<Json>,
     linger: Duration,
 }
 
@@ -95,7 +94,7 @@ type Wanted = BTreeMap<Kind, BTreeMap<String, Resource>>;
 /// A resource, and its wire form. They are compared as JSON: the order of a map's entries in the bytes is by chance.
 #[derive(Clone, Debug)]
 struct Resource {
-    json: Value,
+    json: Json,
     any: Arc<Any>,
 }
 
@@ -293,7 +292,7 @@ impl Agent {
         }
     }
 
-    fn encode(&self, resources: &Resources, policies: &BTreeMap<String, Value>) -> Result<Wanted> {
+    fn encode(&self, resources: &Resources, policies: &BTreeMap<String, Json>) -> Result<Wanted> {
         let kinds = [
             (Kind::Cluster, &resources.clusters),
             (Kind::Endpoints, &resources.endpoints),
@@ -308,7 +307,7 @@ impl Agent {
     fn encode_all(
         &self,
         kind: Kind,
-        resources: &BTreeMap<String, Value>,
+        resources: &BTreeMap<String, Json>,
     ) -> Result<BTreeMap<String, Resource>> {
         let old = self.wanted.get(&kind);
         let mut encoded = BTreeMap::new();
@@ -361,7 +360,7 @@ fn names(wanted: &Wanted, kind: Kind) -> BTreeMap<String, ()> {
 }
 
 /// The policies that are wanted, and those that linger.
-fn with_old(wanted: &BTreeMap<String, Value>, old: &Lingering<Value>) -> BTreeMap<String, Value> {
+fn with_old(wanted: &BTreeMap<String, Json>, old: &Lingering<Json>) -> BTreeMap<String, Json> {
     let mut all = wanted.clone();
     all.extend(old.iter().map(|(name, policy)| (name.clone(), policy.clone())));
     all

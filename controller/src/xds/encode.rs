@@ -5,6 +5,8 @@ use envoy_types::pb::google::protobuf::Any;
 use prost_reflect::{DescriptorPool, DynamicMessage};
 use serde_json::Value;
 
+use crate::render::Json;
+
 const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/envoy.descriptors.bin"));
 
 /// Knows the Envoy messages that we use.
@@ -32,7 +34,7 @@ impl Encoder {
     }
 
     /// The wire form of one resource with `@type`.
-    pub fn encode(&self, resource: &str, json: &Value) -> Result<Any, EncodeError> {
+    pub fn encode(&self, resource: &str, json: &Json) -> Result<Any, EncodeError> {
         let fault =
             |field: String, message: String| EncodeError { resource: resource.to_owned(), field, message };
         let any = self
@@ -40,7 +42,8 @@ impl Encoder {
             .get_message_by_name("google.protobuf.Any")
             .ok_or_else(|| fault(".".into(), "the descriptors lack google.protobuf.Any".into()))?;
         let mut track = serde_path_to_error::Track::new();
-        let deserializer = serde_path_to_error::Deserializer::new(json, &mut track);
+        let mut text = serde_json::Deserializer::from_str(json.text());
+        let deserializer = serde_path_to_error::Deserializer::new(&mut text, &mut track);
         let message = DynamicMessage::deserialize(any, deserializer);
         let message = message.map_err(|error| fault(track.path().to_string(), error.to_string()))?;
         // The dynamic Any and the generated one are the same message: two fields, copied without a second encoding.
@@ -81,7 +84,7 @@ mod tests {
     #[test]
     fn a_resource_survives_the_way_to_the_wire_and_back() {
         let encoder = Encoder::new().unwrap();
-        let any = encoder.encode("foo", &cluster()).unwrap();
+        let any = encoder.encode("foo", &cluster().into()).unwrap();
         assert_eq!(any.type_url, "type.googleapis.com/envoy.config.cluster.v3.Cluster");
         let back = encoder.decode(&any).unwrap();
         assert_eq!(back, json!({"name": "foo-ns/foo/8080", "type": "EDS", "connectTimeout": "5s"}));
@@ -95,7 +98,7 @@ mod tests {
             "name": "x",
             "typed_config": {"@type": "type.googleapis.com/google.protobuf.StringValue", "value": "{}"},
         });
-        let any = encoder.encode("x", &json).unwrap();
+        let any = encoder.encode("x", &json.clone().into()).unwrap();
         assert_eq!(encoder.decode(&any).unwrap()["typedConfig"], json["typed_config"]);
     }
 
@@ -104,7 +107,7 @@ mod tests {
         let encoder = Encoder::new().unwrap();
         let mut json = cluster();
         json["eds_cluster_config"] = json!({"eds_konfig": {}});
-        let error = encoder.encode("foo-ns/foo/8080", &json).unwrap_err();
+        let error = encoder.encode("foo-ns/foo/8080", &json.into()).unwrap_err();
         assert_eq!(error.resource, "foo-ns/foo/8080");
         assert_eq!(error.field, "eds_cluster_config");
         assert!(error.message.contains("eds_konfig"), "{error}");
@@ -121,9 +124,11 @@ mod tests {
         ] {
             let mut json = cluster();
             json[field] = value;
-            assert_eq!(encoder.encode("foo", &json).unwrap_err().field, field);
+            assert_eq!(encoder.encode("foo", &json.into()).unwrap_err().field, field);
         }
-        assert!(encoder.encode("foo", &json!({"@type": "type.googleapis.com/no.such.Message"})).is_err());
-        assert!(encoder.encode("foo", &json!({"name": "no type"})).is_err());
+        assert!(
+            encoder.encode("foo", &json!({"@type": "type.googleapis.com/no.such.Message"}).into()).is_err()
+        );
+        assert!(encoder.encode("foo", &json!({"name": "no type"}).into()).is_err());
     }
 }

@@ -45,7 +45,7 @@ func (b *bench) flip(ctx context.Context, count int) error {
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		client.Load(loading, flipLoad, flipHost, "/", func(answer rig.Answer) {
+		client.Load(loading, flipLoad, []string{flipHost}, "/", func(answer rig.Answer) {
 			requests++
 			version, err := strconv.Atoi(answer.Version)
 			switch {

@@ -8,16 +8,11 @@ import (
 	"io"
 	"os"
 	"strings"
+	"time"
 )
 
 // AuditLog is where the test cluster writes what was written.
 const AuditLog = "/run/cluster/state/log/audit.log"
-
-// Namespace and name of the controller's Deployment and Lease.
-const (
-	System     = "gatewasm-system"
-	Controller = "gatewasm-controller"
-)
 
 // Audit reads what is written from now on.
 type Audit struct {
@@ -28,9 +23,21 @@ type Audit struct {
 // Write is one line of it.
 type Write struct {
 	Verb string
-	User struct{ Username string }
+	User struct {
+		Username string
+		Extra    map[string][]string
+	}
+	// RequestReceivedTimestamp orders them.
+	RequestReceivedTimestamp time.Time
 	// ObjectRef names what was written.
 	ObjectRef struct{ Resource, Subresource, Namespace, Name string }
+	// ResponseStatus is what came of it.
+	ResponseStatus struct{ Code int }
+}
+
+// Pod is the one whose token was used.
+func (w Write) Pod() string {
+	return strings.Join(w.User.Extra["authentication.kubernetes.io/pod-name"], "")
 }
 
 func (w Write) String() string {

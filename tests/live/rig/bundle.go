@@ -2,21 +2,24 @@ package rig
 
 import (
 	"context"
+	"encoding/base64"
 	"encoding/json"
 	"fmt"
 	"maps"
 	"strings"
 	"time"
 
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 )
 
-// Names of the ConfigMaps of the Gateway's bundle.
-const (
-	bundleBase   = "gatewasm-" + GatewayName
-	ManifestName = bundleBase + "-manifest"
-)
+// DataPlaneName is the name of a Gateway's Deployment, and what those of the other objects begin with.
+func DataPlaneName(gateway string) string { return "gatewasm-" + gateway }
+
+// Manifest is the name of the ConfigMap that names the bundle's parts.
+func (c *Cluster) Manifest() string { return c.Part("manifest") }
+
+// Part is the name of the ConfigMap or Secret of a part.
+func (c *Cluster) Part(part string) string { return DataPlaneName(c.Gateway) + "-" + part }
 
 // Bundle is what the manifest names.
 type Bundle struct {
@@ -31,16 +34,31 @@ func (b Bundle) Same(other Bundle) bool { return maps.Equal(b.Parts, other.Parts
 // Bundle reads the manifest of the Gateway's bundle.
 func (c *Cluster) Bundle(ctx context.Context) (Bundle, error) {
 	var bundle Bundle
-	object, err := c.in(ConfigMaps).Get(ctx, ManifestName, metav1.GetOptions{})
+	text, err := c.PartText(ctx, "manifest")
 	if err != nil {
 		return bundle, err
 	}
-	text, _, _ := unstructured.NestedString(object.Object, "data", "manifest.json")
 	return bundle, json.Unmarshal([]byte(text), &bundle)
 }
 
-// RoutesPart is the name of the ConfigMap with the first routes.
-func RoutesPart() string { return bundleBase + "-routes-0" }
+// PartText is what a ConfigMap or Secret of the bundle holds.
+func (c *Cluster) PartText(ctx context.Context, part string) (string, error) {
+	isSecret := strings.HasPrefix(part, "certificates")
+	resource := ConfigMaps
+	if isSecret {
+		resource = Secrets
+	}
+	object, err := c.Object(ctx, resource, c.Part(part))
+	if err != nil {
+		return "", err
+	}
+	text, _, err := unstructured.NestedString(object.Object, "data", part+".json")
+	if err != nil || !isSecret {
+		return text, err
+	}
+	bytes, err := base64.StdEncoding.DecodeString(text)
+	return string(bytes), err
+}
 
 // Settled waits until the bundle has not changed for some time and every part is there, and returns it.
 func (c *Cluster) Settled(ctx context.Context, quiet, limit time.Duration) (Bundle, error) {
@@ -55,10 +73,7 @@ func (c *Cluster) Settled(ctx context.Context, quiet, limit time.Duration) (Bund
 			last, since = bundle, time.Now()
 		}
 		for part := range bundle.Parts {
-			if strings.HasPrefix(part, "certificates") {
-				continue
-			}
-			if _, err := c.in(ConfigMaps).Get(ctx, bundleBase+"-"+part, metav1.GetOptions{}); err != nil {
+			if _, err := c.PartText(ctx, part); err != nil {
 				return err
 			}
 		}
@@ -68,15 +83,4 @@ func (c *Cluster) Settled(ctx context.Context, quiet, limit time.Duration) (Bund
 		return nil
 	})
 	return last, err
-}
-
-// Kill ends the controller's replica that leads, without a chance to say anything.
-func (c *Cluster) Kill(ctx context.Context) (string, error) {
-	leader, err := c.Leader(ctx)
-	if err != nil {
-		return "", err
-	}
-	var now int64
-	return leader, c.client.Resource(Pods).Namespace(System).
-		Delete(ctx, leader, metav1.DeleteOptions{GracePeriodSeconds: &now})
 }

@@ -23,6 +23,8 @@ type Route struct {
 	// Set is a label of the object.
 	Set      string
 	Listener string
+	// Gateway is GatewayName, if none is named.
+	Gateway string
 }
 
 // Object is the route's manifest. It sets a response header, as most routes do something of the kind.
@@ -35,10 +37,14 @@ func (r Route) Object() map[string]any {
 	if listener == "" {
 		listener = "http"
 	}
+	gateway := r.Gateway
+	if gateway == "" {
+		gateway = GatewayName
+	}
 	return map[string]any{
 		"apiVersion": gatewayAPI.String(), "kind": "HTTPRoute", "metadata": metadata,
 		"spec": map[string]any{
-			"parentRefs": []any{map[string]any{"name": GatewayName, "sectionName": listener}},
+			"parentRefs": []any{map[string]any{"name": gateway, "sectionName": listener}},
 			"hostnames":  []any{r.Host},
 			"rules":      []any{Rule(r.Path, r.Backend, "of-"+r.Name)},
 		},
@@ -86,13 +92,13 @@ func To(backend string) func(int) string { return func(int) string { return back
 
 // CreateRoutes creates routes as fast as the API server takes them, and returns when it took the last one.
 func (c *Cluster) CreateRoutes(ctx context.Context, routes []Route) (time.Time, error) {
-	err := each(len(routes), func(i int) error { return c.Create(ctx, Routes, routes[i].Object()) })
+	err := Each(len(routes), func(i int) error { return c.Create(ctx, Routes, routes[i].Object()) })
 	return time.Now(), err
 }
 
 // CreateServices creates Services that are not there yet.
 func (c *Cluster) CreateServices(ctx context.Context, names []string) error {
-	return each(len(names), func(i int) error {
+	return Each(len(names), func(i int) error {
 		err := c.Create(ctx, Services, Service(names[i]))
 		if apierrors.IsAlreadyExists(err) {
 			return nil
@@ -120,7 +126,7 @@ func (c *Cluster) deleteAll(ctx context.Context, resource schema.GroupVersionRes
 	if err != nil {
 		return err
 	}
-	return each(len(objects), func(i int) error {
+	return Each(len(objects), func(i int) error {
 		err := c.Delete(ctx, resource, objects[i].GetName())
 		if apierrors.IsNotFound(err) {
 			return nil
@@ -129,7 +135,8 @@ func (c *Cluster) deleteAll(ctx context.Context, resource schema.GroupVersionRes
 	})
 }
 
-func each(count int, do func(int) error) error {
+// Each does something so many times, some at the same time.
+func Each(count int, do func(int) error) error {
 	var group sync.WaitGroup
 	errs := make([]error, atOnce)
 	for worker := range atOnce {

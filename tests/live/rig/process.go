@@ -21,22 +21,22 @@ func (c *Cluster) Controller(ctx context.Context) (Process, error) {
 	if err != nil {
 		return Process{}, err
 	}
-	return find("/gatewasm controller", leader)
+	return ControllerIn(leader)
 }
 
-// DataPlane are Envoy and agent of the Gateway's pod.
+// ControllerIn is the process of the controller in a pod of its.
+func ControllerIn(pod string) (Process, error) { return find("/gatewasm controller", pod) }
+
+// DataPlane are Envoy and agent of the Gateway's only pod.
 func (c *Cluster) DataPlane(ctx context.Context) (envoy, agent Process, err error) {
-	pods, err := c.List(ctx, Pods, "gateway.networking.k8s.io/gateway-name="+GatewayName)
+	pod, err := c.Pod(ctx)
 	if err != nil {
 		return envoy, agent, err
 	}
-	if len(pods) != 1 {
-		return envoy, agent, fmt.Errorf("the Gateway has %d pods, not one", len(pods))
-	}
-	if envoy, err = find("/envoy ", pods[0].GetName()); err != nil {
+	if envoy, err = pod.Envoy(); err != nil {
 		return envoy, agent, err
 	}
-	agent, err = find("/gatewasm agent", pods[0].GetName())
+	agent, err = pod.Agent()
 	return envoy, agent, err
 }
 
@@ -65,6 +65,9 @@ func (p Process) Signal(signal syscall.Signal) error {
 	}
 	return syscall.Kill(id, signal)
 }
+
+// Path is where a file is that the process has at path.
+func (p Process) Path(path string) string { return p.folder + "/root" + path }
 
 func (p Process) String() string {
 	line, _ := os.ReadFile(p.folder + "/comm")

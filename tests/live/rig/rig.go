@@ -1,15 +1,12 @@
 // Package rig is what measurements and tests of a live cluster have in common: objects made and deleted as a user does
 // it, requests through the Gateway, processes, and what the audit log says of writes. It knows nothing of gatewasm but
-// the names in manifests/install.yaml.
+// the names in manifests/install.yaml and those of a Gateway's data plane.
 package rig
 
 import (
 	"context"
 	_ "embed"
-	"errors"
 	"fmt"
-	"io"
-	"strings"
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -17,7 +14,6 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
-	"k8s.io/apimachinery/pkg/util/yaml"
 	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/tools/clientcmd"
 )
@@ -28,29 +24,43 @@ var base string
 // Namespace is where everything is that the rig makes.
 const Namespace = "live"
 
-// GatewayName is the Gateway's.
+// GatewayName is the Gateway's that Connect makes.
 const GatewayName = "live"
 
 var (
 	gatewayAPI  = schema.GroupVersion{Group: "gateway.networking.k8s.io", Version: "v1"}
 	Routes      = gatewayAPI.WithResource("httproutes")
+	GRPCRoutes  = gatewayAPI.WithResource("grpcroutes")
 	Gateways    = gatewayAPI.WithResource("gateways")
+	Classes     = gatewayAPI.WithResource("gatewayclasses")
 	Services    = schema.GroupVersionResource{Version: "v1", Resource: "services"}
 	ConfigMaps  = schema.GroupVersionResource{Version: "v1", Resource: "configmaps"}
 	Pods        = schema.GroupVersionResource{Version: "v1", Resource: "pods"}
+	Deployments = schema.GroupVersionResource{Group: "apps", Version: "v1", Resource: "deployments"}
+	CRDs        = schema.GroupVersionResource{Group: "apiextensions.k8s.io", Version: "v1", Resource: "customresourcedefinitions"}
 	namespaces  = schema.GroupVersionResource{Version: "v1", Resource: "namespaces"}
-	deployments = schema.GroupVersionResource{Group: "apps", Version: "v1", Resource: "deployments"}
 	leases      = schema.GroupVersionResource{Group: "coordination.k8s.io", Version: "v1", Resource: "leases"}
 )
 
-// Cluster is the cluster of $KUBECONFIG, with a Gateway and two backends, "a" and "b".
+// Cluster is the cluster of $KUBECONFIG, seen from one of its namespaces and by one Gateway there.
 type Cluster struct {
 	client dynamic.Interface
+	// Namespace of the objects that are asked for; empty for those that have none.
+	Namespace string
+	// Gateway is the Gateway's name.
+	Gateway string
 	// Address is the Gateway's.
 	Address string
 }
 
-// Connect makes the Gateway and the backends, anew where there are any, and waits until they serve.
+// In is the same cluster, seen from another namespace.
+func (c *Cluster) In(namespace string) *Cluster {
+	other := *c
+	other.Namespace = namespace
+	return &other
+}
+
+// Connect makes a Gateway and two backends, "a" and "b", anew where there are any, and waits until they serve.
 func Connect(ctx context.Context) (*Cluster, error) {
 	config, err := clientcmd.BuildConfigFromFlags("", clientcmd.NewDefaultClientConfigLoadingRules().GetDefaultFilename())
 	if err != nil {
@@ -62,25 +72,20 @@ func Connect(ctx context.Context) (*Cluster, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &Cluster{client: client}
+	c := &Cluster{client: client, Namespace: Namespace}
 	if err := c.Remove(ctx); err != nil {
 		return nil, err
 	}
-	if err := c.applyAll(ctx, base); err != nil {
+	if _, err := Kubectl(base, "create", "-f", "-"); err != nil {
 		return nil, err
 	}
-	err = Eventually(ctx, 2*time.Minute, func() error {
-		gateway, err := c.in(Gateways).Get(ctx, GatewayName, metav1.GetOptions{})
-		if err != nil {
-			return err
-		}
-		addresses, _, _ := unstructured.NestedSlice(gateway.Object, "status", "addresses")
-		if len(addresses) == 0 {
-			return fmt.Errorf("Gateway %s has no address: is gatewasm installed?", GatewayName)
-		}
-		c.Address, _ = addresses[0].(map[string]any)["value"].(string)
+	c, err = c.Of(ctx, GatewayName)
+	if err != nil {
+		return nil, err
+	}
+	return c, Eventually(ctx, 2*time.Minute, func() error {
 		for _, backend := range []string{"a", "b"} {
-			deployment, err := c.in(deployments).Get(ctx, backend, metav1.GetOptions{})
+			deployment, err := c.Object(ctx, Deployments, backend)
 			if err != nil {
 				return err
 			}
@@ -91,7 +96,25 @@ func Connect(ctx context.Context) (*Cluster, error) {
 		_, err = c.Get("nobody.example", "/")
 		return err
 	})
-	return c, err
+}
+
+// Of waits until another Gateway of the namespace has an address, and is the same cluster seen by it.
+func (c *Cluster) Of(ctx context.Context, gateway string) (*Cluster, error) {
+	other := *c
+	other.Gateway = gateway
+	err := Eventually(ctx, 2*time.Minute, func() error {
+		object, err := c.Object(ctx, Gateways, gateway)
+		if err != nil {
+			return err
+		}
+		addresses, _, _ := unstructured.NestedSlice(object.Object, "status", "addresses")
+		if len(addresses) == 0 {
+			return fmt.Errorf("Gateway %s has no address: is gatewasm installed?", gateway)
+		}
+		other.Address, _ = addresses[0].(map[string]any)["value"].(string)
+		return nil
+	})
+	return &other, err
 }
 
 // Remove deletes all of it.
@@ -113,28 +136,12 @@ func (c *Cluster) Remove(ctx context.Context) error {
 }
 
 func (c *Cluster) in(resource schema.GroupVersionResource) dynamic.ResourceInterface {
-	return c.client.Resource(resource).Namespace(Namespace)
+	return c.client.Resource(resource).Namespace(c.Namespace)
 }
 
-func (c *Cluster) applyAll(ctx context.Context, manifests string) error {
-	decoder := yaml.NewYAMLOrJSONDecoder(strings.NewReader(manifests), 4096)
-	kinds := map[string]dynamic.ResourceInterface{
-		"Namespace":  c.client.Resource(namespaces),
-		"Gateway":    c.in(Gateways),
-		"Deployment": c.in(deployments),
-		"Service":    c.in(Services),
-	}
-	for {
-		object := &unstructured.Unstructured{}
-		if err := decoder.Decode(object); errors.Is(err, io.EOF) {
-			return nil
-		} else if err != nil {
-			return err
-		}
-		if _, err := kinds[object.GetKind()].Create(ctx, object, metav1.CreateOptions{}); err != nil {
-			return fmt.Errorf("%s %s: %w", object.GetKind(), object.GetName(), err)
-		}
-	}
+// Object is one object, as it is now.
+func (c *Cluster) Object(ctx context.Context, resource schema.GroupVersionResource, name string) (*unstructured.Unstructured, error) {
+	return c.in(resource).Get(ctx, name, metav1.GetOptions{})
 }
 
 // Create makes one object.
@@ -147,6 +154,26 @@ func (c *Cluster) Create(ctx context.Context, resource schema.GroupVersionResour
 func (c *Cluster) Merge(ctx context.Context, resource schema.GroupVersionResource, name, patch string) error {
 	_, err := c.in(resource).Patch(ctx, name, types.MergePatchType, []byte(patch), metav1.PatchOptions{})
 	return err
+}
+
+// WriteStatus changes an object's status as a controller does that reads it before.
+func (c *Cluster) WriteStatus(ctx context.Context, resource schema.GroupVersionResource, name string, change func(status map[string]any)) error {
+	for {
+		object, err := c.Object(ctx, resource, name)
+		if err != nil {
+			return err
+		}
+		status, _ := object.Object["status"].(map[string]any)
+		if status == nil {
+			status = map[string]any{}
+			object.Object["status"] = status
+		}
+		change(status)
+		_, err = c.in(resource).UpdateStatus(ctx, object, metav1.UpdateOptions{})
+		if !apierrors.IsConflict(err) {
+			return err
+		}
+	}
 }
 
 // Delete deletes one object.
@@ -165,13 +192,13 @@ func (c *Cluster) List(ctx context.Context, resource schema.GroupVersionResource
 
 // AttachedRoutes is what the Gateway's status says of its listener.
 func (c *Cluster) AttachedRoutes(ctx context.Context) (int, error) {
-	gateway, err := c.in(Gateways).Get(ctx, GatewayName, metav1.GetOptions{})
+	gateway, err := c.Object(ctx, Gateways, c.Gateway)
 	if err != nil {
 		return 0, err
 	}
 	listeners, _, _ := unstructured.NestedSlice(gateway.Object, "status", "listeners")
 	if len(listeners) == 0 {
-		return 0, errors.New("the Gateway's status has no listeners")
+		return 0, fmt.Errorf("the status of Gateway %s has no listeners", c.Gateway)
 	}
 	attached, _, err := unstructured.NestedInt64(listeners[0].(map[string]any), "attachedRoutes")
 	return int(attached), err
@@ -189,18 +216,6 @@ func (c *Cluster) Until(ctx context.Context, attached int, limit time.Duration) 
 		return err
 	})
 	return at, err
-}
-
-// Leader is the name of the controller's pod that holds the Lease.
-func (c *Cluster) Leader(ctx context.Context) (string, error) {
-	lease, err := c.client.Resource(leases).Namespace(System).Get(ctx, Controller, metav1.GetOptions{})
-	if err != nil {
-		return "", err
-	}
-	holder, _, err := unstructured.NestedString(lease.Object, "spec", "holderIdentity")
-	// A replica that is started again is another one.
-	pod, _, _ := strings.Cut(holder, "_")
-	return pod, err
 }
 
 // Eventually asks again every 20 ms until there is no error.

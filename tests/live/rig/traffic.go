@@ -20,6 +20,8 @@ type Answer struct {
 	Backend string
 	// At is when it was there.
 	At time.Time
+	// Fault is why none came.
+	Fault error
 }
 
 // Client sends requests through the Gateway on connections that are kept.
@@ -65,6 +67,13 @@ func (c *Client) Get(host, path string) (Answer, error) {
 	return answer, err
 }
 
+// At is the same cluster, where the Gateway is asked at another address: of a pod of its, in the place of its Service's.
+func (c *Cluster) At(address string) *Cluster {
+	other := *c
+	other.Address = address
+	return &other
+}
+
 // Get asks on a connection of its own.
 func (c *Cluster) Get(host, path string) (Answer, error) {
 	client := c.NewClient(1)
@@ -72,22 +81,23 @@ func (c *Cluster) Get(host, path string) (Answer, error) {
 	return client.Get(host, path)
 }
 
-// Load asks so many times a second until the context ends, whether or not earlier requests were answered.
-func (c *Client) Load(ctx context.Context, perSecond int, host, path string, take func(Answer)) {
+// Load asks one host after the other, so many times a second until the context ends, whether or not earlier requests were
+// answered.
+func (c *Client) Load(ctx context.Context, perSecond int, hosts []string, path string, take func(Answer)) {
 	var group sync.WaitGroup
 	var lock sync.Mutex
 	tick := time.NewTicker(time.Second / time.Duration(perSecond))
 	defer tick.Stop()
-	for {
+	for next := 0; ; next++ {
 		select {
 		case <-ctx.Done():
 			group.Wait()
 			return
 		case <-tick.C:
 			group.Go(func() {
-				answer, err := c.Get(host, path)
+				answer, err := c.Get(hosts[next%len(hosts)], path)
 				if err != nil {
-					answer.Status = 0
+					answer.Status, answer.Fault = 0, err
 				}
 				lock.Lock()
 				defer lock.Unlock()

@@ -1,5 +1,6 @@
 //! A case against the engine, wherever it is compiled to.
 
+use gatewasm_routing::config::FilterConfig;
 use gatewasm_routing::{Decision, ExplainedEdits, Explanation, HeaderEdit, RouteTable};
 
 use crate::case::{Case, Expect, Headers, NO_POLICY, Outcome, Request};
@@ -20,11 +21,11 @@ struct Seen {
     edits: ExplainedEdits,
 }
 
-/// Asks the engine for its decision and for its explanation; both must be as expected.
+/// Asks the engine for its decision and for its explanation; both must be as expected. `table` is compiled from `config`.
 ///
 /// # Errors
 /// What was expected and what was seen.
-pub fn check(table: &RouteTable, case: &Case) -> Result<(), String> {
+pub fn check(config: &FilterConfig, table: &RouteTable, case: &Case) -> Result<(), String> {
     let names: Vec<_> = case.request.headers.iter().map(|(name, _)| name.to_ascii_lowercase()).collect();
     let values = case.request.headers.iter().map(|(_, value)| value.as_bytes());
     let headers: Vec<_> = names.iter().map(|name| name.as_bytes()).zip(values).collect();
@@ -38,7 +39,46 @@ pub fn check(table: &RouteTable, case: &Case) -> Result<(), String> {
     let decided = table.decide_at(case.entry.as_bytes(), &request, case.random, &clock);
     compare("decide", case, &Seen::decided(decided))?;
     let explained = table.explain_at(case.entry.as_bytes(), &request, &clock);
+    names_every_match(config, &explained)?;
     compare("explain", case, &Seen::explained(explained, &case.expect))
+}
+
+/// An explanation names every match of the listener once, the winner first, and says of each other what it lost by or
+/// which of its conditions does not hold.
+fn names_every_match(config: &FilterConfig, explained: &Explanation) -> Result<(), String> {
+    let listener =
+        config.listeners.iter().find(|listener| Some(&listener.name) == explained.listener.as_ref());
+    let mut expected: Vec<_> = listener
+        .iter()
+        .flat_map(|listener| &listener.routes)
+        .flat_map(|route| {
+            let name = format!("{} {}/{}", route.kind, route.namespace, route.name);
+            let rules = route.rules.iter().enumerate();
+            rules.flat_map(move |(rule, of)| {
+                let name = name.clone();
+                (0..of.matches.len().max(1)).map(move |place| (name.clone(), rule, place))
+            })
+        })
+        .collect();
+    let candidates = &explained.candidates;
+    let mut named: Vec<_> =
+        candidates.iter().map(|one| (one.route.to_string(), one.rule, one.match_index)).collect();
+    expected.sort_unstable();
+    named.sort_unstable();
+    if named != expected {
+        return Err(format!("explain: the listener has the matches {expected:?}, named are {named:?}"));
+    }
+    let winner = explained.route.as_ref().zip(explained.rule).zip(explained.match_index);
+    let lost =
+        winner.map(|((route, rule), place)| format!("lost to {route} rules[{rule}].matches[{place}]: "));
+    let fault = candidates.iter().enumerate().find(|(place, one)| {
+        let criterion = lost.as_ref().map(|lost| one.because.strip_prefix(lost.as_str()));
+        let reasonless = one.because.is_empty()
+            || criterion == Some(Some(""))
+            || (one.because.starts_with("lost to ") && criterion.flatten().is_none());
+        one.won != (*place == 0 && lost.is_some()) || reasonless
+    });
+    fault.map_or(Ok(()), |(_, one)| Err(format!("explain: {one:?} beside the winner {winner:?}")))
 }
 
 fn compare(engine: &str, case: &Case, seen: &Seen) -> Result<(), String> {
@@ -214,7 +254,7 @@ mod tests {
         );
         let table = Table::read("test.yaml", &text).unwrap();
         let compiled = gatewasm_routing::compile(&table.config).unwrap();
-        super::check(&compiled, &table.cases[0]).err()
+        super::check(&table.config, &compiled, &table.cases[0]).err()
     }
 
     #[test]
@@ -237,6 +277,26 @@ mod tests {
             "{cluster: a, answer: {headers: [\"a: b\"]}}",
         ] {
             assert!(failures(bad).is_some(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn an_explanation_without_a_candidate_or_a_reason_is_found() {
+        let text = "description: x\nlisteners: [{routes: [{name: r, rules: [{cluster: a}, {cluster: b}]}]}]\n\
+                    cases: [{name: c, request: {host: h}, expect: {cluster: a}}]\n";
+        let table = Table::read("test.yaml", text).unwrap();
+        let compiled = gatewasm_routing::compile(&table.config).unwrap();
+        let request = gatewasm_routing::Request { method: b"GET", authority: b"h", path: b"/", headers: &[] };
+        let sound = compiled.explain(b"infra/web:80", &request);
+        assert_eq!(super::names_every_match(&table.config, &sound), Ok(()));
+        let mut short = sound.clone();
+        short.candidates.pop();
+        let mut silent = sound.clone();
+        silent.candidates[1].because = "lost to HTTPRoute default/r rules[0].matches[0]: ".to_owned();
+        let mut wrong = sound;
+        wrong.candidates[1].because = "lost to HTTPRoute default/r rules[1].matches[0]: later".to_owned();
+        for bad in [short, silent, wrong] {
+            assert!(super::names_every_match(&table.config, &bad).is_err(), "{bad:?}");
         }
     }
 }

@@ -69,7 +69,7 @@ pub fn run() -> Result<usize, String> {
             gatewasm_routing::compile(&table.config).map_err(|problems| format!("{file}: {problems:?}"))?;
         for case in &table.cases {
             count += 1;
-            if let Err(fault) = check(&compiled, case) {
+            if let Err(fault) = check(&table.config, &compiled, case) {
                 failures.push(format!("{file}: {}: {fault}", case.name));
             }
         }

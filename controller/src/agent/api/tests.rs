@@ -1,6 +1,6 @@
 //! Against a small API server of the tests' own, on a loopback address.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use axum::Router;
 use axum::body::Body;
@@ -118,9 +118,9 @@ async fn object(State(server): State<Server>, Path((kind, name)): Path<(String, 
 /// A bundle with a cluster of this name, and a certificate.
 fn bundle(cluster: &str) -> Bundle {
     let mut resources = Resources::default();
-    resources.clusters.insert(cluster.to_owned(), json!({"name": cluster}));
-    resources.secrets.insert("infra/tls".to_owned(), json!({"name": "infra/tls"}));
-    Bundle::of(&resources, &gatewasm_routing::config::FilterConfig::default()).unwrap()
+    resources.clusters.insert(cluster.to_owned(), json!({"name": cluster}).into());
+    resources.secrets.insert("infra/tls".to_owned(), json!({"name": "infra/tls"}).into());
+    Bundle::of(&resources).unwrap()
 }
 
 async fn next(api: &mut Api, known: &Texts) -> Found {

@@ -93,7 +93,7 @@ impl Rig {
 
     /// Policies and clusters that are published.
     fn published(&self) -> (Vec<String>, Vec<String>) {
-        let routes = &self.agent.wanted[&Kind::Routes]["gatewasm"].json;
+        let routes = &self.agent.wanted[&Kind::Routes]["gatewasm"].json.value();
         let map = routes.pointer("/virtual_hosts/0/matcher/matcher_tree/exact_match_map/map").unwrap();
         let names = map.as_object().unwrap().keys().filter(|name| *name != "none").cloned().collect();
         let published = self.agent.published.borrow();

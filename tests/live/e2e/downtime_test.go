@@ -7,7 +7,8 @@ import (
 	"testing"
 	"time"
 
-	"gatewasm/tests/e2e/load"
+	"gatewasm/tests/live/load"
+	"gatewasm/tests/live/rig"
 )
 
 const (
@@ -74,7 +75,7 @@ func TestNoRequestFails(t *testing.T) {
 		install(t)
 	})
 	step("another version", 1, func(t *testing.T) {
-		if _, err := try("", "ctr", "images", "tag", "--force", "docker.io/"+image, "docker.io/"+nextImage); err != nil {
+		if _, err := rig.Run("", "ctr", "images", "tag", "--force", "docker.io/"+image, "docker.io/"+nextImage); err != nil {
 			t.Fatal(err)
 		}
 		upgrade := fmt.Sprintf(`{"spec":{"template":{"spec":{"containers":[{"name":"controller","image":%q,"args":["controller","--image",%q]}]}}}}`,

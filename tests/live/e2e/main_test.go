@@ -3,42 +3,21 @@
 package e2e
 
 import (
-	"bytes"
 	"fmt"
 	"os"
-	"os/exec"
-	"strings"
 	"testing"
 	"time"
-)
 
-// try runs a program, and returns what it prints on standard output.
-func try(input, program string, arguments ...string) (string, error) {
-	command := exec.Command(program, arguments...)
-	command.Stdin = strings.NewReader(input)
-	var errors bytes.Buffer
-	command.Stderr = &errors
-	output, err := command.Output()
-	if err != nil {
-		err = fmt.Errorf("%s %s: %w: %s", program, strings.Join(arguments, " "), err, &errors)
-	}
-	return strings.TrimSpace(string(output)), err
-}
+	"gatewasm/tests/live/rig"
+)
 
 func kubectl(t *testing.T, arguments ...string) string {
 	t.Helper()
-	output, err := try("", "kubectl", arguments...)
+	output, err := rig.Kubectl("", arguments...)
 	if err != nil {
 		t.Fatal(err)
 	}
 	return output
-}
-
-func apply(t *testing.T, manifest string) {
-	t.Helper()
-	if _, err := try(manifest, "kubectl", "apply", "-f", "-"); err != nil {
-		t.Fatal(err)
-	}
 }
 
 // eventually asks again and again until there is no error, and returns how long that took.

@@ -3,6 +3,6 @@
 use sha2::{Digest as _, Sha256};
 
 /// 16 hexadecimal digits of the SHA-256 of `content`.
-pub(super) fn digits(content: impl AsRef<[u8]>) -> String {
+pub(crate) fn digits(content: impl AsRef<[u8]>) -> String {
     Sha256::digest(content).iter().take(8).map(|byte| format!("{byte:02x}")).collect()
 }

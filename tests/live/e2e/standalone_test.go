@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"gatewasm/tests/live/rig"
 )
 
 const standalone = "manifests/examples/standalone/"
@@ -70,7 +72,7 @@ func TestRoutesFromAConfigMap(t *testing.T) {
 
 func applyRoutes(t *testing.T, manifest string) {
 	t.Helper()
-	if _, err := try(manifest, "kubectl", "-n", "gateway", "apply", "-f", "-"); err != nil {
+	if _, err := rig.Kubectl(manifest, "-n", "gateway", "apply", "-f", "-"); err != nil {
 		t.Fatal(err)
 	}
 }

@@ -1,3 +1,0 @@
-module gatewasm/tests/e2e
-
-go 1.26.0
