@@ -108,6 +108,14 @@ fn inline(value: &mut Value, resources: &Resources) -> Result<()> {
             });
             fields.insert("tls_certificates".into(), certificates.collect::<Result<_>>()?);
         }
+        if let Some(mut combined) = fields.remove("combined_validation_context") {
+            let name = &combined["validation_context_sds_secret_config"]["name"];
+            let name = name.as_str().context("name of authorities")?;
+            let secret = resources.secrets.get(name).with_context(|| format!("authorities {name:?}"))?;
+            let mut context = combined["default_validation_context"].take();
+            context["trusted_ca"] = secret.value()["validation_context"]["trusted_ca"].clone();
+            fields.insert("validation_context".into(), context);
+        }
         fields.values_mut().try_for_each(|value| inline(value, resources))?;
     }
     value.as_array_mut().into_iter().flatten().try_for_each(|value| inline(value, resources))

@@ -119,3 +119,36 @@ fn a_listener_cannot_have_the_port_of_the_data_planes_own() {
     let message = "spec.listeners[0].port: Port 80 is the data plane's own; use another one.";
     assert_eq!(reserved(80), ("PortUnavailable".to_owned(), message.to_owned(), 0));
 }
+
+/// The manifests with `count` Gateways, whose backends are spoken TLS with.
+fn with_tls(count: usize) -> Translation {
+    let names: Vec<String> = (0..count).map(|n| format!("{{name: web-{n:02}}}")).collect();
+    let mut text = MANIFESTS.replace("[{name: web}]", &format!("[{}]", names.join(", ")));
+    for n in 0..count {
+        text += &format!(
+            "---\n{{apiVersion: gateway.networking.k8s.io/v1, kind: Gateway, metadata: {{name: web-{n:02}}}, \
+             spec: {{gatewayClassName: c, listeners: [{{name: http, port: 80, protocol: HTTP}}]}}}}\n"
+        );
+    }
+    text += "---\n{apiVersion: gateway.networking.k8s.io/v1, kind: BackendTLSPolicy, metadata: {name: p}, spec: \
+             {targetRefs: [{group: '', kind: Service, name: shop}], \
+             validation: {wellKnownCACertificates: System, hostname: shop.example.com}}}\n";
+    let loaded = Source::default().update(&[Input { path: "in.yaml".to_owned(), text: Ok(text) }]);
+    assert_eq!(loaded.problems, []);
+    translate(&loaded.snapshot, &Options::default())
+}
+
+#[test]
+fn a_policy_has_room_for_sixteen_gateways_and_tls_is_spoken_for_all() {
+    let ancestors = |translation: &Translation| {
+        translation.statuses.backend_tls_policies.values().next().unwrap().ancestors.len()
+    };
+    let full = with_tls(16);
+    assert_eq!(ancestors(&full), 16);
+    assert!(!reasons(&full).iter().any(|(_, reason)| *reason == "TooManyAncestors"));
+    let more = with_tls(17);
+    assert_eq!(ancestors(&more), 16);
+    assert!(reasons(&more).contains(&("BackendTLSPolicy default/p".to_owned(), "TooManyAncestors")));
+    let last = more.model.only(&ObjectKey::new("default", "web-16"));
+    assert_eq!(last.clusters.keys().collect::<Vec<_>>(), ["default/local/80", "default/shop/80/tls"]);
+}

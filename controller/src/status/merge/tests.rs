@@ -294,3 +294,41 @@ fn the_generation_is_that_of_the_conditions() {
     assert_eq!(gateway(vec![], &[]).generation(), Some(3));
     assert_eq!(route(&[]).generation(), None);
 }
+
+fn policy(gateways: &[&str]) -> Desired {
+    let entry = |name: &&str| super::super::PolicyAncestorStatus {
+        ancestor_ref: parent(name),
+        controller_name: CONTROLLER_NAME,
+        conditions: vec![yes("Accepted")],
+    };
+    Desired::Policy(PolicyStatus { ancestors: gateways.iter().map(entry).collect() })
+}
+
+fn held_ancestor(controller: &str, name: &str) -> Value {
+    let mut entry = held_parent(controller, name, &json!([held("Accepted", "True", EARLIER)]));
+    let about = entry["parentRef"].take();
+    entry.as_object_mut().unwrap().remove("parentRef");
+    entry["ancestorRef"] = about;
+    entry
+}
+
+#[test]
+fn of_a_policys_ancestors_only_ours_are_touched() {
+    let foreign = held_ancestor("x/y", "web");
+    let existing = json!({"ancestors": [foreign, held_ancestor(CONTROLLER_NAME, "gone"), held_ancestor(CONTROLLER_NAME, "web")]});
+    assert!(names_us(&existing));
+    let status = merged(&policy(&["web"]), &existing);
+    assert_eq!(status["ancestors"], json!([foreign, held_ancestor(CONTROLLER_NAME, "web")]));
+    assert_eq!(merged(&policy(&[]), &existing)["ancestors"], json!([foreign]));
+    assert_eq!(policy(&[]).merged(&Value::Null, &now()), None);
+    assert_eq!(policy(&["web"]).merged(&status, &now()), None);
+}
+
+#[test]
+fn there_are_never_more_ancestors_than_the_crd_allows() {
+    let foreign: Vec<Value> = (0..15).map(|n| held_ancestor("x/y", &format!("gateway-{n}"))).collect();
+    let status = merged(&policy(&["api", "web"]), &json!({"ancestors": foreign}));
+    let ancestors = status["ancestors"].as_array().unwrap();
+    assert_eq!(ancestors.len(), MOST_ANCESTORS);
+    assert_eq!(ancestors[15]["ancestorRef"]["name"], "api");
+}
