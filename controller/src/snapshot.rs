@@ -7,7 +7,7 @@ use std::sync::Arc;
 use k8s_openapi::api::core::v1::{Namespace, Secret, Service};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 
-use crate::api::{Gateway, GatewayClass, GrpcRoute, HttpRoute, ReferenceGrant};
+use crate::api::{Gateway, GatewayClass, GrpcRoute, HttpRoute, ReferenceGrant, TcpRoute, TlsRoute, UdpRoute};
 use crate::object::ObjectKey;
 
 /// The label that every namespace carries, with its name as the value.
@@ -24,6 +24,12 @@ pub struct Snapshot {
     pub http_routes: BTreeMap<ObjectKey, Arc<HttpRoute>>,
     /// GRPCRoutes.
     pub grpc_routes: BTreeMap<ObjectKey, Arc<GrpcRoute>>,
+    /// TLSRoutes.
+    pub tls_routes: BTreeMap<ObjectKey, Arc<TlsRoute>>,
+    /// TCPRoutes.
+    pub tcp_routes: BTreeMap<ObjectKey, Arc<TcpRoute>>,
+    /// UDPRoutes.
+    pub udp_routes: BTreeMap<ObjectKey, Arc<UdpRoute>>,
     /// ReferenceGrants.
     pub reference_grants: BTreeMap<ObjectKey, Arc<ReferenceGrant>>,
     /// Services.
@@ -38,12 +44,15 @@ pub struct Snapshot {
 
 impl Snapshot {
     /// How many objects there are of each kind.
-    pub fn counts(&self) -> [(&'static str, usize); 9] {
+    pub fn counts(&self) -> [(&'static str, usize); 12] {
         [
             ("GatewayClass", self.gateway_classes.len()),
             ("Gateway", self.gateways.len()),
             ("HTTPRoute", self.http_routes.len()),
             ("GRPCRoute", self.grpc_routes.len()),
+            ("TLSRoute", self.tls_routes.len()),
+            ("TCPRoute", self.tcp_routes.len()),
+            ("UDPRoute", self.udp_routes.len()),
             ("ReferenceGrant", self.reference_grants.len()),
             ("Service", self.services.len()),
             ("EndpointSlice", self.endpoint_slices.len()),

@@ -8,7 +8,7 @@ use anyhow::{Context, Result, ensure};
 use gatewasm::envoy::admin::Admin;
 use gatewasm::envoy::process::Launch;
 use gatewasm::envoy::supervisor::Supervisor;
-use gatewasm::model::{Cluster, Endpoint, Gateway, Listener, Model};
+use gatewasm::model::{self, Cluster, Endpoint, Gateway, Listener, Model};
 use gatewasm::object::ObjectKey;
 use gatewasm::render::bootstrap::bootstrap;
 use gatewasm::render::files::files;
@@ -88,7 +88,13 @@ fn key(gateway: &str) -> ObjectKey {
 
 /// A Gateway `infra/web` with an HTTP listener on port 80 and one route to one cluster.
 fn model(cluster: &str, endpoints: &[SocketAddr]) -> Model {
-    let listener = Listener { port: 80, protocol: Protocol::Http, hostname: None, certificates: vec![] };
+    let listener = Listener {
+        port: 80,
+        protocol: model::Protocol::Http,
+        hostname: None,
+        certificates: vec![],
+        forwards: vec![],
+    };
     let gateway = Gateway { addresses: vec![], listeners: BTreeMap::from([("http".into(), listener)]) };
     let endpoints: BTreeSet<Endpoint> = endpoints
         .iter()
@@ -106,8 +112,6 @@ fn model(cluster: &str, endpoints: &[SocketAddr]) -> Model {
     Model {
         gateways: BTreeMap::from([(key("infra/web"), gateway)]),
         clusters: BTreeMap::from([(cluster.into(), Cluster { endpoints, ..Cluster::default() })]),
-        policies: BTreeMap::new(),
-        certificates: BTreeMap::new(),
         filter_config: FilterConfig {
             listeners: vec![config::Listener {
                 name: "infra/web/http".into(),
@@ -119,6 +123,7 @@ fn model(cluster: &str, endpoints: &[SocketAddr]) -> Model {
             }],
             ..FilterConfig::default()
         },
+        ..Model::default()
     }
 }
 

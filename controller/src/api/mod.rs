@@ -11,6 +11,7 @@ mod http_route;
 mod reference_grant;
 mod route_filter;
 mod shared;
+mod stream_route;
 mod text;
 
 pub use gateway::*;
@@ -20,6 +21,7 @@ pub use http_route::*;
 pub use reference_grant::*;
 pub use route_filter::*;
 pub use shared::*;
+pub use stream_route::*;
 pub use text::*;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
@@ -50,5 +52,11 @@ pub type Gateway = Object<GatewaySpec>;
 pub type HttpRoute = Object<HttpRouteSpec>;
 /// `GRPCRoute`.
 pub type GrpcRoute = Object<GrpcRouteSpec>;
+/// `TLSRoute`.
+pub type TlsRoute = Object<TlsRouteSpec>;
+/// `TCPRoute`.
+pub type TcpRoute = Object<StreamRouteSpec>;
+/// `UDPRoute`.
+pub type UdpRoute = Object<StreamRouteSpec>;
 /// `ReferenceGrant`.
 pub type ReferenceGrant = Object<ReferenceGrantSpec>;

@@ -105,9 +105,7 @@ fn wish<'a>(
         "GatewayClass" => return statuses.gateway_classes.get(&object.name).map(Wish::GatewayClass),
         "Gateway" if waited_for.contains(&key) => return None,
         "Gateway" => return gateways.get(&key).map(Wish::Gateway),
-        "HTTPRoute" => &statuses.http_routes,
-        "GRPCRoute" => &statuses.grpc_routes,
-        _ => return None,
+        kind => statuses.routes_of(kind)?,
     };
     let Some(status) = routes.get(&key) else {
         return names_us(&held.status).then_some(Wish::Route(&NO_PARENTS));

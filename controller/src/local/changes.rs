@@ -46,6 +46,9 @@ pub fn between(old: &Snapshot, new: &Snapshot) -> Vec<Change> {
     compare(&old.gateways, &new.gateways, namespaced("Gateway"), &mut all);
     compare(&old.http_routes, &new.http_routes, namespaced("HTTPRoute"), &mut all);
     compare(&old.grpc_routes, &new.grpc_routes, namespaced("GRPCRoute"), &mut all);
+    compare(&old.tls_routes, &new.tls_routes, namespaced("TLSRoute"), &mut all);
+    compare(&old.tcp_routes, &new.tcp_routes, namespaced("TCPRoute"), &mut all);
+    compare(&old.udp_routes, &new.udp_routes, namespaced("UDPRoute"), &mut all);
     compare(&old.reference_grants, &new.reference_grants, namespaced("ReferenceGrant"), &mut all);
     compare(&old.services, &new.services, namespaced("Service"), &mut all);
     compare(&old.endpoint_slices, &new.endpoint_slices, namespaced("EndpointSlice"), &mut all);

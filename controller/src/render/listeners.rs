@@ -1,17 +1,17 @@
-//! Envoy listeners: one per port of a Gateway, with a filter chain for all its HTTP listeners, or one for each of its
-//! HTTPS listeners, chosen by SNI.
+//! Envoy listeners: one per port of a Gateway and transport. A port of HTTP has one filter chain for all its listeners;
+//! HTTPS and TLS share a port, with filter chains chosen by SNI; a port of TCP has one for the route that gets it, and
+//! one of UDP is that route's alone.
 //!
 //! Envoy swaps filter chains in place, but drains a listener whose other fields change. So everything outside of
-//! `filter_chains` depends on port and protocol alone.
+//! `filter_chains` depends on port and kind alone: it is the same with HTTPS, TLS or both.
 
 use std::collections::BTreeMap;
 
-use gatewasm_routing::config::Protocol;
 use gatewasm_routing::wire;
 use serde_json::{Value, json};
 
-use super::{Settings, http_connection_manager, secrets};
-use crate::model::{Listener, Model};
+use super::{Settings, http_connection_manager, secrets, streams};
+use crate::model::{Listener, Model, Protocol, Transport};
 use crate::object::ObjectKey;
 
 /// Bytes that Envoy holds per connection before it stops reading (Envoy's advice for edges; its default is 1 MiB).
@@ -28,21 +28,35 @@ pub(super) fn listeners(model: &Model, settings: &Settings) -> BTreeMap<String, 
     for (key, gateway) in &model.gateways {
         let mut ports = BTreeMap::<u16, Vec<(&String, &Listener)>>::new();
         for (section, listener) in &gateway.listeners {
-            ports.entry(listener.port).or_default().push((section, listener));
+            let Some(address) = settings.bindings.get(&(key.clone(), listener.port)) else { continue };
+            match listener.protocol.transport() {
+                Transport::Tcp => ports.entry(listener.port).or_default().push((section, listener)),
+                Transport::Udp => {
+                    let name = format!("{}/udp", name(key, listener.port));
+                    rendered.extend(streams::udp_listener(&name, listener, *address).map(|it| (name, it)));
+                }
+            }
         }
         for (port, listeners) in ports {
             let Some(address) = settings.bindings.get(&(key.clone(), port)) else { continue };
             let name = name(key, port);
-            let tls: Vec<_> =
-                listeners.iter().filter(|(_, listener)| listener.protocol == Protocol::Https).collect();
-            let (listener_filters, filter_chains) = if tls.is_empty() {
-                (vec![], vec![http_chain(&name, settings)])
-            } else {
-                let chains = tls.iter().map(|(section, listener)| {
-                    https_chain(&name, &format!("{key}/{section}"), listener, settings)
-                });
-                (vec![tls_inspector()], chains.collect())
-            };
+            let mut filter_chains = Vec::new();
+            for (section, listener) in &listeners {
+                let entry = format!("{key}/{section}");
+                match listener.protocol {
+                    // All of a port share one.
+                    Protocol::Http if filter_chains.is_empty() => {
+                        filter_chains.push(http_chain(&name, settings));
+                    }
+                    Protocol::Http => {}
+                    Protocol::Https => filter_chains.push(https_chain(&name, &entry, listener, settings)),
+                    Protocol::Tls | Protocol::Tcp | Protocol::Udp => {
+                        filter_chains.extend(streams::chains(&entry, listener, settings));
+                    }
+                }
+            }
+            let by_name = listeners.iter().any(|(_, listener)| listener.protocol.is_by_server_name());
+            let listener_filters = if by_name { vec![tls_inspector()] } else { vec![] };
             let listener = json!({
                 "@type": "type.googleapis.com/envoy.config.listener.v3.Listener",
                 "name": name,
@@ -69,23 +83,28 @@ fn http_chain(name: &str, settings: &Settings) -> Value {
 /// A connection whose SNI matches no chain is closed: there is no certificate to answer it with.
 fn https_chain(port_name: &str, entry: &str, listener: &Listener, settings: &Settings) -> Value {
     let server_names: Vec<&String> = listener.hostname.iter().collect();
-    let certificates: Vec<Value> =
-        listener.certificates.iter().map(|key| secrets::reference(key, settings)).collect();
     json!({
         "name": entry,
         "filter_chain_match": {"server_names": server_names},
-        "transport_socket": {
-            "name": "tls",
-            "typed_config": {
-                "@type": "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.DownstreamTlsContext",
-                "common_tls_context": {
-                    "alpn_protocols": ["h2", "http/1.1"],
-                    "tls_params": {"tls_minimum_protocol_version": "TLSv1_2"},
-                    "tls_certificate_sds_secret_configs": certificates,
-                },
+        "transport_socket": tls(listener, &["h2", "http/1.1"], settings),
+        "filters": [http_connection_manager::filter(port_name, entry, settings)],
+    })
+}
+
+/// The end of TLS, with a listener's certificates.
+pub(super) fn tls(listener: &Listener, protocols: &[&str], settings: &Settings) -> Value {
+    let certificates: Vec<Value> =
+        listener.certificates.iter().map(|key| secrets::reference(key, settings)).collect();
+    json!({
+        "name": "tls",
+        "typed_config": {
+            "@type": "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.DownstreamTlsContext",
+            "common_tls_context": {
+                "alpn_protocols": protocols,
+                "tls_params": {"tls_minimum_protocol_version": "TLSv1_2"},
+                "tls_certificate_sds_secret_configs": certificates,
             },
         },
-        "filters": [http_connection_manager::filter(port_name, entry, settings)],
     })
 }
 
@@ -105,7 +124,7 @@ mod tests {
 
     fn listener(protocol: Protocol, hostname: Option<&str>) -> Listener {
         let certificates = vec![ObjectKey::new("infra", "certificate")];
-        Listener { port: 443, protocol, hostname: hostname.map(Into::into), certificates }
+        Listener { port: 443, protocol, hostname: hostname.map(Into::into), certificates, forwards: vec![] }
     }
 
     #[test]
@@ -131,7 +150,7 @@ mod tests {
     }
 
     #[test]
-    fn outside_of_filter_chains_only_port_and_protocol_count() {
+    fn outside_of_filter_chains_only_port_and_kind_count() {
         let frame = |listeners_of: &[(&str, Listener)]| {
             let mut rendered = listeners(&gateway(listeners_of), &settings(&[443]));
             let listener = rendered.get_mut("infra/web:443").unwrap();
@@ -144,5 +163,9 @@ mod tests {
                 frame(&[("b", listener(protocol, Some("b.com"))), ("c", listener(protocol, Some("c.com")))]);
             assert_eq!(one, other);
         }
+        let https = ("a", listener(Protocol::Https, Some("a.com")));
+        let tls = ("b", listener(Protocol::Tls, Some("b.com")));
+        assert_eq!(frame(std::slice::from_ref(&https)), frame(&[https, tls.clone()]));
+        assert_eq!(frame(std::slice::from_ref(&tls)), frame(&[("c", listener(Protocol::Https, None))]));
     }
 }

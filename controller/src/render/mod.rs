@@ -13,6 +13,8 @@ mod policy;
 mod routes;
 mod secrets;
 mod session;
+mod splits;
+mod streams;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -55,12 +57,12 @@ pub enum ConfigSource {
 /// Envoy's resources by kind and name.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Resources {
-    /// `Listener` (LDS), one per port of a Gateway, `namespace/gateway:port`.
+    /// `Listener` (LDS), one per port of a Gateway, `namespace/gateway:port`, and `/udp` behind it for datagrams.
     pub listeners: BTreeMap<String, Value>,
     /// `Route`, by the policy that it is of. Together they are the one `RouteConfiguration` (RDS) that all listeners
     /// share: [`routes`].
     pub policies: BTreeMap<String, Value>,
-    /// `Cluster` (CDS), `namespace/service/port`.
+    /// `Cluster` (CDS), `namespace/service/port`, or `kind/namespace/name` of an L4 route.
     pub clusters: BTreeMap<String, Value>,
     /// `ClusterLoadAssignment` (EDS), by cluster.
     pub endpoints: BTreeMap<String, Value>,
@@ -75,11 +77,15 @@ pub struct Resources {
 /// Renders everything but the bootstrap.
 pub fn render(model: &Model, settings: &Settings) -> Resources {
     let filter_config = extension::filter_config(model, settings);
+    let mut clusters = clusters::clusters(model, settings);
+    clusters.extend(splits::clusters(model, settings));
+    let mut endpoints = clusters::endpoints(model, settings);
+    endpoints.extend(splits::endpoints(model, settings));
     Resources {
         listeners: listeners::listeners(model, settings),
         policies: routes::policies(model),
-        clusters: clusters::clusters(model, settings),
-        endpoints: clusters::endpoints(model, settings),
+        clusters,
+        endpoints,
         secrets: secrets::secrets(model),
         extensions: extension::extensions(&filter_config, settings),
         filter_config,
@@ -148,8 +154,6 @@ impl ConfigSource {
 
 #[cfg(test)]
 pub(crate) mod tests {
-    use gatewasm_routing::config::FilterConfig;
-
     use super::*;
     use crate::model::{Certificate, Gateway, Listener};
 
@@ -158,13 +162,7 @@ pub(crate) mod tests {
         let listeners =
             listeners.iter().map(|(name, listener)| ((*name).to_owned(), listener.clone())).collect();
         let gateway = Gateway { addresses: vec![], listeners };
-        Model {
-            gateways: BTreeMap::from([(ObjectKey::new("infra", "web"), gateway)]),
-            clusters: BTreeMap::new(),
-            policies: BTreeMap::new(),
-            certificates: BTreeMap::new(),
-            filter_config: FilterConfig::default(),
-        }
+        Model { gateways: BTreeMap::from([(ObjectKey::new("infra", "web"), gateway)]), ..Model::default() }
     }
 
     /// Settings with these ports of `infra/web` bound.

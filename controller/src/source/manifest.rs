@@ -11,7 +11,10 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::validate;
-use crate::api::{GROUP, Gateway, GatewayClass, GrpcRoute, HttpRoute, ReferenceGrant, is_dns_name};
+use crate::api::{
+    GROUP, Gateway, GatewayClass, GrpcRoute, HttpRoute, ReferenceGrant, TcpRoute, TlsRoute, UdpRoute,
+    is_dns_name,
+};
 use crate::certificate;
 use crate::fault::{Fault, sentence};
 use crate::object::{ObjectKey, ObjectRef};
@@ -24,6 +27,9 @@ pub(crate) enum Manifest {
     Gateway(Arc<Gateway>),
     HttpRoute(Arc<HttpRoute>),
     GrpcRoute(Arc<GrpcRoute>),
+    TlsRoute(Arc<TlsRoute>),
+    TcpRoute(Arc<TcpRoute>),
+    UdpRoute(Arc<UdpRoute>),
     ReferenceGrant(Arc<ReferenceGrant>),
     Service(Arc<Service>),
     EndpointSlice(Arc<EndpointSlice>),
@@ -118,6 +124,9 @@ fn read_with(value: Value, unknown: Unknown) -> Read {
         "Gateway" => gateway_api(value, unknown, validate::gateway).map(Manifest::Gateway),
         "HTTPRoute" => gateway_api(value, unknown, validate::http_route).map(Manifest::HttpRoute),
         "GRPCRoute" => gateway_api(value, unknown, validate::grpc_route).map(Manifest::GrpcRoute),
+        "TLSRoute" => gateway_api(value, unknown, validate::tls_route).map(Manifest::TlsRoute),
+        "TCPRoute" => gateway_api(value, unknown, validate::stream_route).map(Manifest::TcpRoute),
+        "UDPRoute" => gateway_api(value, unknown, validate::stream_route).map(Manifest::UdpRoute),
         "ReferenceGrant" => {
             gateway_api(value, unknown, validate::reference_grant).map(Manifest::ReferenceGrant)
         }
@@ -137,6 +146,8 @@ fn is_read(api_version: &str, kind: &str) -> bool {
         "discovery.k8s.io/v1" => kind == "EndpointSlice",
         _ => match api_version.split_once('/') {
             Some((GROUP, "v1")) if kind == "GRPCRoute" => true,
+            Some((GROUP, "v1" | "v1alpha2")) if matches!(kind, "TCPRoute" | "UDPRoute") => true,
+            Some((GROUP, "v1" | "v1alpha2" | "v1alpha3")) if kind == "TLSRoute" => true,
             Some((GROUP, "v1" | "v1beta1")) => {
                 matches!(kind, "GatewayClass" | "Gateway" | "HTTPRoute" | "ReferenceGrant")
             }
@@ -274,6 +285,9 @@ impl Manifest {
             Self::Gateway(gateway) => drop(snapshot.gateways.insert(key, gateway)),
             Self::HttpRoute(route) => drop(snapshot.http_routes.insert(key, route)),
             Self::GrpcRoute(route) => drop(snapshot.grpc_routes.insert(key, route)),
+            Self::TlsRoute(route) => drop(snapshot.tls_routes.insert(key, route)),
+            Self::TcpRoute(route) => drop(snapshot.tcp_routes.insert(key, route)),
+            Self::UdpRoute(route) => drop(snapshot.udp_routes.insert(key, route)),
             Self::ReferenceGrant(grant) => drop(snapshot.reference_grants.insert(key, grant)),
             Self::Service(service) => drop(snapshot.services.insert(key, service)),
             Self::EndpointSlice(slice) => drop(snapshot.endpoint_slices.insert(key, slice)),
@@ -290,6 +304,9 @@ impl Manifest {
             Self::Gateway(gateway) => snapshot.gateways.get(&key) == Some(gateway),
             Self::HttpRoute(route) => snapshot.http_routes.get(&key) == Some(route),
             Self::GrpcRoute(route) => snapshot.grpc_routes.get(&key) == Some(route),
+            Self::TlsRoute(route) => snapshot.tls_routes.get(&key) == Some(route),
+            Self::TcpRoute(route) => snapshot.tcp_routes.get(&key) == Some(route),
+            Self::UdpRoute(route) => snapshot.udp_routes.get(&key) == Some(route),
             Self::ReferenceGrant(grant) => snapshot.reference_grants.get(&key) == Some(grant),
             Self::Service(service) => snapshot.services.get(&key) == Some(service),
             Self::EndpointSlice(slice) => snapshot.endpoint_slices.get(&key) == Some(slice),
@@ -307,6 +324,9 @@ pub(crate) fn remove(object: &ObjectRef, snapshot: &mut Snapshot) -> bool {
         "Gateway" => snapshot.gateways.remove(&key).is_some(),
         "HTTPRoute" => snapshot.http_routes.remove(&key).is_some(),
         "GRPCRoute" => snapshot.grpc_routes.remove(&key).is_some(),
+        "TLSRoute" => snapshot.tls_routes.remove(&key).is_some(),
+        "TCPRoute" => snapshot.tcp_routes.remove(&key).is_some(),
+        "UDPRoute" => snapshot.udp_routes.remove(&key).is_some(),
         "ReferenceGrant" => snapshot.reference_grants.remove(&key).is_some(),
         "Service" => snapshot.services.remove(&key).is_some(),
         "EndpointSlice" => snapshot.endpoint_slices.remove(&key).is_some(),

@@ -10,7 +10,8 @@ use std::collections::BTreeSet;
 use crate::api::{
     CookieLifetimeType, Gateway, GatewayClass, GrpcMethodMatch, GrpcRoute, Hostname, HttpBackendRef,
     HttpCorsFilter, HttpHeaderFilter, HttpPathModifier, HttpRoute, HttpRouteFilter, HttpRouteFilterType,
-    HttpValueMatch, ParentReference, ReferenceGrant, SectionName, SessionPersistence,
+    HttpValueMatch, ParentReference, ReferenceGrant, SectionName, SessionPersistence, StreamRouteRule,
+    TcpRoute, TlsRoute,
 };
 use crate::fault::Fault;
 
@@ -47,13 +48,24 @@ impl Checks {
     }
 }
 
-/// What routes of both kinds have.
+/// What routes of several kinds have.
 impl Checks {
     fn route(&mut self, parents: &[ParentReference], hostnames: &[Hostname]) {
+        self.parents(parents);
+        self.count("spec.hostnames", hostnames.len(), 0, 16);
+    }
+
+    fn parents(&mut self, parents: &[ParentReference]) {
         self.count("spec.parentRefs", parents.len(), 0, 32);
         let parents = parents.iter().enumerate();
         self.unique(parents.map(|(i, parent)| (format!("spec.parentRefs[{i}]"), parent)));
-        self.count("spec.hostnames", hostnames.len(), 0, 16);
+    }
+
+    fn stream_rules(&mut self, rules: &[StreamRouteRule]) {
+        self.count("spec.rules", rules.len(), 1, 1);
+        for (i, rule) in rules.iter().enumerate() {
+            self.count(&format!("spec.rules[{i}].backendRefs"), rule.backend_refs.len(), 1, 16);
+        }
     }
 
     fn rule_names<'r>(&mut self, names: impl Iterator<Item = Option<&'r SectionName>>) {
@@ -261,6 +273,23 @@ pub(super) fn grpc_route(route: &GrpcRoute) -> Vec<Fault> {
         }
         checks.rule(&field, &rule.filters, &rule.backend_refs, rule.session_persistence.as_ref());
     }
+    checks.0
+}
+
+/// `TLSRoute`.
+pub(super) fn tls_route(route: &TlsRoute) -> Vec<Fault> {
+    let mut checks = Checks::default();
+    checks.parents(&route.spec.parent_refs);
+    checks.count("spec.hostnames", route.spec.hostnames.len(), 1, 1024);
+    checks.stream_rules(&route.spec.rules);
+    checks.0
+}
+
+/// `TCPRoute`, `UDPRoute`.
+pub(super) fn stream_route(route: &TcpRoute) -> Vec<Fault> {
+    let mut checks = Checks::default();
+    checks.parents(&route.spec.parent_refs);
+    checks.stream_rules(&route.spec.rules);
     checks.0
 }
 

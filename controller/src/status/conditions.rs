@@ -74,6 +74,11 @@ pub(crate) const SUPPORTED_FEATURES: &[SupportedFeature] = &[
     SupportedFeature { name: "HTTPRouteRetryConnectionError" },
     SupportedFeature { name: "HTTPRouteSchemeRedirect" },
     SupportedFeature { name: "ReferenceGrant" },
+    SupportedFeature { name: "TCPRoute" },
+    SupportedFeature { name: "TLSRoute" },
+    SupportedFeature { name: "TLSRouteModeMixed" },
+    SupportedFeature { name: "TLSRouteModeTerminate" },
+    SupportedFeature { name: "UDPRoute" },
 ];
 
 /// Conditions of one object: all carry its generation.

@@ -55,6 +55,30 @@ pub struct Statuses {
     pub http_routes: BTreeMap<ObjectKey, RouteStatus>,
     /// GRPCRoutes that name one of those as a parent.
     pub grpc_routes: BTreeMap<ObjectKey, RouteStatus>,
+    /// TLSRoutes that name one of those as a parent.
+    pub tls_routes: BTreeMap<ObjectKey, RouteStatus>,
+    /// TCPRoutes that name one of those as a parent.
+    pub tcp_routes: BTreeMap<ObjectKey, RouteStatus>,
+    /// UDPRoutes that name one of those as a parent.
+    pub udp_routes: BTreeMap<ObjectKey, RouteStatus>,
+}
+
+impl Statuses {
+    /// The routes of every kind, with the kind's name.
+    pub fn routes(&self) -> [(&'static str, &BTreeMap<ObjectKey, RouteStatus>); 5] {
+        [
+            ("HTTPRoute", &self.http_routes),
+            ("GRPCRoute", &self.grpc_routes),
+            ("TLSRoute", &self.tls_routes),
+            ("TCPRoute", &self.tcp_routes),
+            ("UDPRoute", &self.udp_routes),
+        ]
+    }
+
+    /// The routes of one kind, if routes of it have a status.
+    pub fn routes_of(&self, kind: &str) -> Option<&BTreeMap<ObjectKey, RouteStatus>> {
+        self.routes().into_iter().find(|(name, _)| *name == kind).map(|(_, routes)| routes)
+    }
 }
 
 /// `GatewayClassStatus`.
@@ -141,7 +165,7 @@ impl Serialize for Statuses {
             let (namespace, name) = (Some(key.namespace.as_str()), key.name.as_str());
             list.serialize_element(&Entry { kind: "Gateway", namespace, name, status })?;
         }
-        for (kind, routes) in [("HTTPRoute", &self.http_routes), ("GRPCRoute", &self.grpc_routes)] {
+        for (kind, routes) in self.routes() {
             for (key, status) in routes {
                 let (namespace, name) = (Some(key.namespace.as_str()), key.name.as_str());
                 list.serialize_element(&Entry { kind, namespace, name, status })?;

@@ -4,7 +4,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 
 use super::hostname;
 use super::listener::Listener;
-use super::route_kind::Route;
+use super::parents::Header;
 use crate::api::{FromNamespaces, ParentReference, RouteNamespaces};
 use crate::snapshot::Snapshot;
 use crate::status::Fault;
@@ -23,7 +23,7 @@ pub(super) struct Request<'a> {
     /// `spec.parentRefs[0]`.
     pub(super) field: &'a str,
     pub(super) gateway_namespace: &'a str,
-    pub(super) route: &'a Route<'a>,
+    pub(super) route: &'a Header<'a>,
 }
 
 /// The listeners that take the route, or why none does.
@@ -75,7 +75,7 @@ pub(super) fn attach(
     if allowing.is_empty() {
         let message = format!(
             "No listener of {names} allows {}s of namespace {route_namespace:?}; see its allowedRoutes.",
-            route.kind.name()
+            route.kind
         );
         return Err(Fault::new(field, "NotAllowedByListeners", message));
     }

@@ -133,7 +133,7 @@ impl Gateway<'_> {
             self.listeners.iter().filter(|listener| wanted(listener)).map(|l| &*l.spec.name).collect()
         };
         let unaccepted = names(|listener| !listener.is_accepted());
-        let served = names(|listener| listener.served().is_some());
+        let served = names(|listener| listener.is_served().is_some());
         let accepted = self.is_accepted();
         GatewayStatus {
             conditions: vec![

@@ -2,14 +2,15 @@
 
 use std::collections::BTreeMap;
 
-use gatewasm_routing::config::{self, Protocol, RouteKind};
+use gatewasm_routing::config;
 
 use super::certificate;
 use super::hostname;
 use super::reference_grant::Grants;
+use super::stream::Stream;
 use super::{Options, Problems};
 use crate::api::{self, GROUP, RouteGroupKind, TlsMode};
-use crate::model;
+use crate::model::{self, Forward, Protocol};
 use crate::object::{ObjectKey, ObjectRef};
 use crate::snapshot::Snapshot;
 use crate::status::{Conditions, Fault, ListenerStatus};
@@ -35,8 +36,10 @@ pub(super) struct Listener<'a> {
     supported_kinds: Vec<RouteGroupKind>,
     /// How many accepted routes are attached.
     pub(super) attached: u32,
-    /// The attached routes, by kind and key.
+    /// The attached HTTPRoutes and GRPCRoutes, by kind and key.
     pub(super) routes: Vec<config::Route>,
+    /// The attached routes of other kinds, by kind and key.
+    pub(super) streams: Vec<Stream>,
 }
 
 /// Every listener of a Gateway.
@@ -61,7 +64,7 @@ pub(super) fn translate<'a>(
             let message = format!("Port {} is the data plane's own; use another one.", spec.port);
             listener.faults.push(Fault::new(format!("{field}.port"), "PortUnavailable", message));
         }
-        if listener.protocol == Some(Protocol::Https) && listener.faults.is_empty() {
+        if ends_tls(spec, listener.protocol) && listener.faults.is_empty() {
             check_client_certificates(&mut listener, gateway, &field);
             read_certificates(&mut listener, key, &field, snapshot, grants);
             if spec.tls.as_ref().is_some_and(|tls| !tls.options.is_empty()) {
@@ -87,27 +90,51 @@ fn translate_one<'a>(spec: &'a api::Listener, field: &str) -> Listener<'a> {
     let protocol = match spec.protocol.as_str() {
         "HTTP" => Some(Protocol::Http),
         "HTTPS" => Some(Protocol::Https),
+        "TLS" => Some(Protocol::Tls),
+        "TCP" => Some(Protocol::Tcp),
+        "UDP" => Some(Protocol::Udp),
         _ => None,
     };
     let mut faults = Vec::new();
     match protocol {
         None => {
             let message =
-                format!("Protocol {:?} is not supported; use \"HTTP\" or \"HTTPS\".", spec.protocol);
+                format!("Protocol {:?} is not supported; use HTTP, HTTPS, TLS, TCP or UDP.", spec.protocol);
             faults.push(Fault::new(format!("{field}.protocol"), "UnsupportedProtocol", message));
         }
-        Some(Protocol::Http) if spec.tls.is_some() => {
-            let message =
-                "A listener of protocol HTTP cannot have TLS; use protocol \"HTTPS\", or remove it.";
+        Some(Protocol::Http | Protocol::Tcp | Protocol::Udp) if spec.tls.is_some() => {
+            let message = match protocol {
+                Some(Protocol::Http) => {
+                    "A listener of protocol HTTP cannot have TLS; use protocol \"HTTPS\", or remove it."
+                }
+                Some(Protocol::Tcp) => {
+                    "A listener of protocol TCP cannot have TLS; use protocol \"TLS\", or remove it."
+                }
+                _ => "A listener of protocol UDP cannot have TLS; remove it.",
+            };
             faults.push(Fault::new(format!("{field}.tls"), "UnsupportedValue", message));
         }
         Some(Protocol::Https) if spec.tls.as_ref().is_some_and(|tls| tls.mode != TlsMode::Terminate) => {
             let message = "A listener of protocol HTTPS ends TLS itself; use mode \"Terminate\".";
             faults.push(Fault::new(format!("{field}.tls.mode"), "UnsupportedValue", message));
         }
-        Some(Protocol::Https) if spec.tls.as_ref().is_none_or(|tls| tls.certificate_refs.is_empty()) => {
-            let message =
-                "A listener of protocol HTTPS needs a certificate; name a Secret of type kubernetes.io/tls.";
+        Some(Protocol::Tcp | Protocol::Udp) if spec.hostname.is_some() => {
+            let message = format!("Nothing that is read of {} names a host; remove it.", spec.protocol);
+            faults.push(Fault::new(format!("{field}.hostname"), "UnsupportedValue", message));
+        }
+        Some(Protocol::Tls) if spec.tls.is_none() => {
+            let message = "A listener of protocol TLS needs a mode, \"Passthrough\" or \"Terminate\".";
+            faults.push(Fault::new(format!("{field}.tls.mode"), "UnsupportedValue", message));
+        }
+        Some(Protocol::Https | Protocol::Tls)
+            if ends_tls(spec, protocol)
+                && spec.tls.as_ref().is_none_or(|tls| tls.certificate_refs.is_empty()) =>
+        {
+            let message = format!(
+                "A listener of protocol {} that ends TLS needs a certificate; name a Secret of type \
+                 kubernetes.io/tls.",
+                spec.protocol
+            );
             faults.push(Fault::new(format!("{field}.tls.certificateRefs"), "UnsupportedValue", message));
         }
         Some(_) => {}
@@ -125,32 +152,43 @@ fn translate_one<'a>(spec: &'a api::Listener, field: &str) -> Listener<'a> {
         supported_kinds: Vec::new(),
         attached: 0,
         routes: Vec::new(),
+        streams: Vec::new(),
     };
     set_kinds(&mut listener, field);
     listener
 }
 
+/// Whether a listener needs certificates.
+fn ends_tls(spec: &api::Listener, protocol: Option<Protocol>) -> bool {
+    match protocol {
+        Some(Protocol::Https) => true,
+        Some(Protocol::Tls) => spec.tls.as_ref().is_some_and(|tls| tls.mode == TlsMode::Terminate),
+        _ => false,
+    }
+}
+
 /// `supportedKinds`: what the protocol takes, narrowed by `allowedRoutes.kinds`.
 fn set_kinds(listener: &mut Listener<'_>, field: &str) {
-    if listener.protocol.is_none() {
-        return;
-    }
     // In alphabetical order.
-    let ours = [RouteKind::GrpcRoute, RouteKind::HttpRoute].map(group_kind);
+    let (kinds, named): (&[&str], _) = match listener.protocol {
+        None => return,
+        Some(Protocol::Http | Protocol::Https) => (&["GRPCRoute", "HTTPRoute"], "HTTPRoutes and GRPCRoutes"),
+        Some(Protocol::Tls) => (&["TLSRoute"], "TLSRoutes"),
+        Some(Protocol::Tcp) => (&["TCPRoute"], "TCPRoutes"),
+        Some(Protocol::Udp) => (&["UDPRoute"], "UDPRoutes"),
+    };
+    let group_kind = |kind: &&str| RouteGroupKind { group: GROUP.to_owned(), kind: (*kind).to_owned() };
+    let ours: Vec<RouteGroupKind> = kinds.iter().map(group_kind).collect();
     let kinds = &listener.spec.allowed_routes.kinds;
     for (i, kind) in kinds.iter().enumerate().filter(|(_, kind)| !ours.contains(kind)) {
         let message = format!(
-            "Routes of kind {:?} of group {:?} are not supported; a listener takes HTTPRoutes and GRPCRoutes.",
-            kind.kind, kind.group
+            "Routes of kind {:?} of group {:?} are not supported; a listener of protocol {} takes {named}.",
+            kind.kind, kind.group, listener.spec.protocol
         );
         let field = format!("{field}.allowedRoutes.kinds[{i}]");
         listener.ref_faults.push(Fault::new(field, "InvalidRouteKinds", message));
     }
     listener.supported_kinds.extend(ours.into_iter().filter(|kind| kinds.is_empty() || kinds.contains(kind)));
-}
-
-fn group_kind(kind: RouteKind) -> RouteGroupKind {
-    RouteGroupKind { group: GROUP.to_owned(), kind: kind.name().to_owned() }
 }
 
 /// Client certificates that are asked for and not checked would let everybody in.
@@ -209,10 +247,14 @@ fn conflict(listener: &Listener<'_>, all: &[Listener<'_>]) -> Option<Fault> {
     let Listener { spec, field, .. } = listener;
     let others = || {
         all.iter().filter(|other| {
-            other.spec.name != spec.name && other.spec.port == spec.port && other.protocol.is_some()
+            other.spec.name != spec.name
+                && other.spec.port == spec.port
+                && other.protocol.is_some_and(|other| other.transport() == protocol.transport())
         })
     };
-    if let Some(other) = others().find(|other| other.protocol != Some(protocol)) {
+    let by_name = |other: &Protocol| other.is_by_server_name() && protocol.is_by_server_name();
+    let clashes = |other: Protocol| other != protocol && !by_name(&other);
+    if let Some(other) = others().find(|other| other.protocol.is_some_and(clashes)) {
         let message = format!(
             "Listener {:?} has protocol {:?} on the same port {}; use another port.",
             &*other.spec.name, other.spec.protocol, spec.port
@@ -220,29 +262,51 @@ fn conflict(listener: &Listener<'_>, all: &[Listener<'_>]) -> Option<Fault> {
         return Some(Fault::new(format!("{field}.protocol"), "ProtocolConflict", message));
     }
     let other = others().find(|other| other.spec.hostname == spec.hostname)?;
-    let message = format!(
-        "Listener {:?} has the same port, protocol and hostname; change one of them.",
-        &*other.spec.name
-    );
-    Some(Fault::new(format!("{field}.hostname"), "HostnameConflict", message))
+    Some(match other.protocol {
+        Some(other_protocol) if other_protocol != protocol => {
+            let message = format!(
+                "Listener {:?} has protocol {:?} on the same port with the same hostname; change the port or the \
+                 hostname.",
+                &*other.spec.name, other.spec.protocol
+            );
+            Fault::new(format!("{field}.protocol"), "ProtocolConflict", message)
+        }
+        _ if matches!(protocol, Protocol::Tcp | Protocol::Udp) => {
+            let message = format!(
+                "Listener {:?} has protocol {:?} on the same port; use another port.",
+                &*other.spec.name, other.spec.protocol
+            );
+            Fault::new(format!("{field}.port"), "ProtocolConflict", message)
+        }
+        _ => {
+            let message = format!(
+                "Listener {:?} has the same port, protocol and hostname; change one of them.",
+                &*other.spec.name
+            );
+            Fault::new(format!("{field}.hostname"), "HostnameConflict", message)
+        }
+    })
 }
 
-/// HTTPS listeners of one port that have hosts in common: a client may use the connection of one for a host of the
-/// other, which has to be said (`ListenerConditionOverlappingTLSConfig`).
+/// HTTPS and TLS listeners of one port that have hosts in common: a client may use the connection of one for a host of
+/// the other, which has to be said (`ListenerConditionOverlappingTLSConfig`).
 fn find_overlaps(listeners: &mut [Listener<'_>]) {
-    let is_https =
-        |listener: &Listener<'_>| listener.protocol == Some(Protocol::Https) && listener.conflict.is_none();
+    let is_by_name = |listener: &Listener<'_>| {
+        listener.protocol.is_some_and(Protocol::is_by_server_name) && listener.conflict.is_none()
+    };
     let overlap = |listener: &Listener<'_>| {
-        let other = listeners.iter().filter(|other| is_https(other) && is_https(listener)).find(|other| {
-            other.spec.name != listener.spec.name
-                && other.spec.port == listener.spec.port
-                && hostname::overlap(other.spec.hostname.as_ref(), listener.spec.hostname.as_ref())
-        })?;
-        let message = format!(
-            "Some hosts are those of listener {:?} as well; a request on a connection that was opened for the other \
-             one is answered 421.",
-            &*other.spec.name
-        );
+        let other =
+            listeners.iter().filter(|other| is_by_name(other) && is_by_name(listener)).find(|other| {
+                other.spec.name != listener.spec.name
+                    && other.spec.port == listener.spec.port
+                    && hostname::overlap(other.spec.hostname.as_ref(), listener.spec.hostname.as_ref())
+            })?;
+        let effect = if listener.protocol == Some(Protocol::Https) {
+            "a request on a connection that was opened for the other one is answered 421"
+        } else {
+            "a connection goes to the one whose hostname says more of its server name"
+        };
+        let message = format!("Some hosts are those of listener {:?} as well; {effect}.", &*other.spec.name);
         Some(Fault::new(format!("{}.hostname", listener.field), "OverlappingHostnames", message))
     };
     let overlaps: Vec<Option<Fault>> = listeners.iter().map(overlap).collect();
@@ -258,21 +322,25 @@ impl Listener<'_> {
     }
 
     /// Whether routes of this kind may attach.
-    pub(super) fn takes(&self, kind: RouteKind) -> bool {
-        self.supported_kinds.iter().any(|supported| supported.kind == kind.name())
+    pub(super) fn takes(&self, kind: &str) -> bool {
+        self.supported_kinds.iter().any(|supported| supported.kind == kind)
     }
 
-    /// The listener as it is served, if it is.
-    pub(super) fn served(&self) -> Option<model::Listener> {
-        let protocol = self.protocol.filter(|_| self.is_accepted())?;
-        if protocol == Protocol::Https && self.certificates.is_empty() {
-            return None;
-        }
+    /// What it speaks, if it is served.
+    pub(super) fn is_served(&self) -> Option<Protocol> {
+        let without_certificate = ends_tls(self.spec, self.protocol) && self.certificates.is_empty();
+        self.protocol.filter(|_| self.is_accepted() && !without_certificate)
+    }
+
+    /// The listener as it is served, if it is; `forwards` is what becomes of its streams.
+    pub(super) fn served(&self, forwards: Vec<Forward>) -> Option<model::Listener> {
+        let protocol = self.is_served()?;
         Some(model::Listener {
             port: self.spec.port.get(),
             protocol,
             hostname: self.spec.hostname.as_ref().map(ToString::to_string),
             certificates: self.certificate_order.clone(),
+            forwards,
         })
     }
 
@@ -280,7 +348,7 @@ impl Listener<'_> {
     pub(super) fn status(&self, conditions: Conditions, gateway_accepted: bool) -> ListenerStatus {
         let mut list = vec![
             conditions.listener_accepted(&self.faults),
-            conditions.listener_programmed(gateway_accepted && self.served().is_some()),
+            conditions.listener_programmed(gateway_accepted && self.is_served().is_some()),
             conditions.resolved_refs(&self.ref_faults),
         ];
         list.extend(self.conflict.as_ref().map(|conflict| conditions.conflicted(conflict)));

@@ -14,6 +14,7 @@ mod gateway_class;
 mod grpc_match;
 mod hostname;
 mod listener;
+mod parents;
 mod policy;
 pub(crate) mod reference_grant;
 mod route;
@@ -21,10 +22,11 @@ mod route_filter;
 mod route_kind;
 mod route_match;
 mod session;
+mod stream;
 
 use std::collections::BTreeMap;
 
-use gatewasm_routing::config::{self, FilterConfig, RouteKind};
+use gatewasm_routing::config::{self, RouteKind};
 
 use crate::model::{self, Model};
 use crate::object::{ObjectKey, ObjectRef};
@@ -102,44 +104,61 @@ pub fn translate(snapshot: &Snapshot, options: &Options) -> Translation {
             RouteKind::HttpRoute => &mut statuses.http_routes,
             RouteKind::GrpcRoute => &mut statuses.grpc_routes,
         };
-        routes.extend(status.map(|status| (route.key.clone(), status)));
+        routes.extend(status.map(|status| (route.header.key.clone(), status)));
+    }
+    let tls_routes = snapshot.tls_routes.iter().map(|(key, route)| stream::Route::tls(key, route));
+    let tcp_routes = snapshot.tcp_routes.iter().map(|(key, route)| stream::Route::tcp(key, route));
+    let udp_routes = snapshot.udp_routes.iter().map(|(key, route)| stream::Route::udp(key, route));
+    let mut splits = BTreeMap::new();
+    let routes = [
+        (&mut statuses.tls_routes, tls_routes.collect::<Vec<_>>()),
+        (&mut statuses.tcp_routes, tcp_routes.collect()),
+        (&mut statuses.udp_routes, udp_routes.collect()),
+    ];
+    for (statuses, routes) in routes {
+        for route in routes {
+            let status =
+                stream::translate(&route, snapshot, &mut gateways, &mut backends, &mut splits, &mut problems);
+            statuses.extend(status.map(|status| (route.header.key.clone(), status)));
+        }
     }
     for (key, gateway) in &gateways {
         statuses.gateways.insert(key.clone(), gateway.status());
     }
     let (clusters, policies) = backends.finish(&mut problems);
+    let model = Model { clusters, splits, policies, ..Model::default() };
+    let model = assemble(gateways, model, options, &mut problems);
     let mut problems = problems.0;
     problems.sort();
     problems.dedup();
-    Translation { model: assemble(gateways, clusters, policies, options), statuses, problems }
+    Translation { model, statuses, problems }
 }
 
-/// The accepted Gateways with the listeners that are served.
+/// A model of what routes send to gets the accepted Gateways with the listeners that are served.
 fn assemble(
     gateways: BTreeMap<ObjectKey, Gateway<'_>>,
-    clusters: BTreeMap<String, model::Cluster>,
-    policies: BTreeMap<String, model::Policy>,
+    mut model: Model,
     options: &Options,
+    problems: &mut Problems,
 ) -> Model {
-    let mut model = Model {
-        gateways: BTreeMap::new(),
-        clusters,
-        policies,
-        certificates: BTreeMap::new(),
-        filter_config: FilterConfig { access_log: options.access_log, ..FilterConfig::default() },
-    };
+    model.filter_config.access_log = options.access_log;
     for (key, gateway) in gateways.into_iter().filter(|(_, gateway)| gateway.is_accepted()) {
+        let all = &gateway.listeners;
+        let forwards: Vec<_> =
+            all.iter().map(|listener| stream::forwards(listener, all, &key, problems)).collect();
         let mut listeners = BTreeMap::new();
-        for listener in gateway.listeners {
-            let Some(served) = listener.served() else { continue };
-            model.filter_config.listeners.push(config::Listener {
-                name: format!("{key}/{}", listener.spec.name),
-                gateway: key.to_string(),
-                port: served.port,
-                protocol: served.protocol,
-                hostname: served.hostname.clone(),
-                routes: listener.routes,
-            });
+        for (listener, forwards) in gateway.listeners.into_iter().zip(forwards) {
+            let Some(served) = listener.served(forwards) else { continue };
+            if let Some(protocol) = served.protocol.http() {
+                model.filter_config.listeners.push(config::Listener {
+                    name: format!("{key}/{}", listener.spec.name),
+                    gateway: key.to_string(),
+                    port: served.port,
+                    protocol,
+                    hostname: served.hostname.clone(),
+                    routes: listener.routes,
+                });
+            }
             listeners.insert(listener.spec.name.to_string(), served);
             model.certificates.extend(listener.certificates);
         }
