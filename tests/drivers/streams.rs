@@ -178,9 +178,11 @@ async fn datagrams_go_by_weight_and_sessions_stay() -> Result<()> {
     let weights = |one, two, missing| {
         [stream_route("UDPRoute", "dns", "udp", &[("one", one), ("two", two), ("missing", missing)])]
     };
-    let listeners = [listener("tcp", port, "TCP"), listener("udp", port, "UDP")];
+    let mut gateway = gateway("web", &[listener("tcp", port, "TCP"), listener("udp", port, "UDP")]);
+    // On 127.0.0.1 the test itself holds the port.
+    gateway["spec"]["addresses"] = json!([{"value": "127.0.0.2"}]);
     let manifests = [
-        ("gateway.yaml", vec![class(), gateway("web", &listeners)]),
+        ("gateway.yaml", vec![class(), gateway]),
         ("route.yaml", weights(60, 20, 20).to_vec()),
         ("tcp-route.yaml", vec![stream_route("TCPRoute", "tcp", "tcp", &[("tcp", 1)])]),
         ("one.yaml", udp_service("one", &[one.address])),
