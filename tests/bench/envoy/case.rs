@@ -22,7 +22,7 @@ use crate::load::path;
 const CLUSTER: &str = "bench/backend/80";
 
 /// What stands between the listener and the backend.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Kind {
     /// Envoy's own routes, one per rule.
     Native,
@@ -112,7 +112,8 @@ fn native(files: &mut Files, rules: usize) -> Result<()> {
             .collect(),
     };
     let manager = files.connection_manager("http")?;
-    manager["http_filters"] = json!([manager["http_filters"][1].take()]);
+    let filters = manager["http_filters"].as_array_mut().context("filters")?;
+    filters.drain(..filters.len().saturating_sub(1));
     let host = &mut manager["route_config"]["virtual_hosts"][0];
     host["domains"] = json!(["www.example.com"]);
     host["routes"] = json!(routes);

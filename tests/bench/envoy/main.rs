@@ -2,8 +2,9 @@
 //! ours costs more among 10,000 rules than [`GATE`] allows.
 //!
 //! One worker, pinned to the first core; load and backend share the second. All cases take turns within a round and
-//! have the same listener options; the figure is utime + stime of the process divided by the requests of a turn, the
-//! median over the rounds. Absolute figures are of the machine, ratios within one run can be compared.
+//! have the same listener options; the figure is the process's time on a CPU divided by the requests of a turn, the
+//! median over the rounds. Absolute figures are of the machine, ratios within one run can be compared. Turns are short
+//! and rounds are many, so that what else the machine does for seconds concerns all cases alike.
 
 mod case;
 mod load;
@@ -16,11 +17,11 @@ use case::{Case, Kind};
 use gatewasm_tests::process::Process;
 use serde_json::json;
 
-/// Requests of one turn: about two seconds of one core, so that the clock's 10 ms do not matter.
-const REQUESTS: usize = 30_000;
+/// Requests of one turn: a few tenths of a second of one core.
+const REQUESTS: usize = 3_000;
 /// Connections, each with one request under way.
 const CONNECTIONS: usize = 16;
-const ROUNDS: usize = 7;
+const ROUNDS: usize = 60;
 
 /// What is measured. Among 10,000 rules Envoy's own routes would take the time of all others together.
 const CASES: [(Kind, usize); 9] = [
@@ -38,9 +39,6 @@ const CASES: [(Kind, usize); 9] = [
 /// What a request may cost among 10,000 rules on one host, of what it costs among 10.
 const GATE: f64 = 1.05;
 
-/// `USER_HZ`, in which Linux reports times of a process.
-const TICKS_PER_SECOND: f64 = 100.0;
-
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<()> {
     let rounds = match std::env::args().nth(1) {
@@ -53,6 +51,8 @@ async fn main() -> Result<()> {
         cases.push((Case::start(kind, rules, backend).await?, Vec::new()));
     }
     for round in 0..=rounds {
+        // Each is first once in a while: none has always the same one before it.
+        cases.rotate_left(1);
         for (case, figures) in &mut cases {
             let before = cpu(&case.envoy)?;
             load::run(case.address, case.rules, CONNECTIONS, REQUESTS).await?;
@@ -64,8 +64,8 @@ async fn main() -> Result<()> {
                 figures.push(figure);
             }
         }
-        eprintln!("round {round} of {rounds}");
     }
+    cases.sort_by_key(|(case, _)| (case.rules, case.kind));
     println!(
         "{:<34} {:>6} {:>11} {:>10} {:>16}",
         "Envoy, one worker", "rules", "us/request", "to native", "min to max"
@@ -109,17 +109,16 @@ fn ratio(figures: &[f64], base: &[f64]) -> f64 {
     median(&ratios)
 }
 
-/// Seconds of CPU that the process has used: fields 14 and 15 of `/proc/PID/stat` (proc_pid_stat(5)).
+/// Seconds that the process's threads have been on a CPU: the first field of each `/proc/PID/task/TID/schedstat`, in
+/// nanoseconds (Documentation/scheduler/sched-stats.rst of Linux).
 fn cpu(process: &Process) -> Result<f64> {
-    let stat = fs::read_to_string(format!("/proc/{}/stat", process.id()?)).context("is this Linux?")?;
-    // The name of the program stands in parentheses and may contain anything.
-    let (_, fields) = stat.rsplit_once(')').context("/proc/PID/stat")?;
-    let fields: Vec<&str> = fields.split_whitespace().collect();
-    let ticks = |field: usize| -> Result<f64> {
-        // The text after the name begins with field 3.
-        Ok(fields.get(field - 3).context("/proc/PID/stat")?.parse()?)
-    };
-    Ok((ticks(14)? + ticks(15)?) / TICKS_PER_SECOND)
+    let mut nanoseconds = 0.0;
+    for thread in fs::read_dir(format!("/proc/{}/task", process.id()?)).context("is this Linux?")? {
+        let stat = fs::read_to_string(thread?.path().join("schedstat"))?;
+        let on_cpu = stat.split_whitespace().next().context("schedstat")?;
+        nanoseconds += on_cpu.parse::<f64>()?;
+    }
+    Ok(nanoseconds / 1e9)
 }
 
 fn median(figures: &[f64]) -> f64 {
