@@ -39,7 +39,13 @@ fn provisioned() -> BTreeMap<Kind, Value> {
     let text = read_to_string(repository().join("tests/provision/gateway.yaml")).unwrap();
     let gateway: Gateway = serde_saphyr::from_str(&text).unwrap();
     let key = ObjectKey::new("infra", "web");
-    let objects = provision(&key, &gateway, &service::ports(&gateway), &Settings::default(), Some(2));
+    let objects = provision(
+        &key,
+        &gateway,
+        &service::ports(gateway.spec.listeners.iter()),
+        &Settings::default(),
+        Some(2),
+    );
     objects.into_iter().map(|(kind, object)| (kind, object.unwrap())).collect()
 }
 

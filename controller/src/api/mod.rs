@@ -8,6 +8,7 @@ mod gateway;
 mod gateway_class;
 mod grpc_route;
 mod http_route;
+mod listener_set;
 mod reference_grant;
 mod route_filter;
 mod shared;
@@ -18,6 +19,7 @@ pub use gateway::*;
 pub use gateway_class::*;
 pub use grpc_route::*;
 pub use http_route::*;
+pub use listener_set::*;
 pub use reference_grant::*;
 pub use route_filter::*;
 pub use shared::*;
@@ -48,6 +50,8 @@ pub struct Object<S> {
 pub type GatewayClass = Object<GatewayClassSpec>;
 /// `Gateway`.
 pub type Gateway = Object<GatewaySpec>;
+/// `ListenerSet`.
+pub type ListenerSet = Object<ListenerSetSpec>;
 /// `HTTPRoute`.
 pub type HttpRoute = Object<HttpRouteSpec>;
 /// `GRPCRoute`.

@@ -34,9 +34,10 @@ impl Kind {
 }
 
 /// Kinds that are there when their CRDs are.
-pub(super) static GATEWAY_API: [Kind; 8] = [
+pub(super) static GATEWAY_API: [Kind; 9] = [
     Kind::new("GatewayClass", "gatewayclasses", GROUP, &["v1", "v1beta1"]),
     Kind::new("Gateway", "gateways", GROUP, &["v1", "v1beta1"]),
+    Kind::new("ListenerSet", "listenersets", GROUP, &["v1"]),
     Kind::new("HTTPRoute", "httproutes", GROUP, &["v1", "v1beta1"]),
     Kind::new("GRPCRoute", "grpcroutes", GROUP, &["v1"]),
     Kind::new("TLSRoute", "tlsroutes", GROUP, &["v1"]),

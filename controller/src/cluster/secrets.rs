@@ -1,13 +1,15 @@
-//! Which Secrets may be read at all: those that a Gateway of ours refers to and that it may refer to.
+//! Which Secrets may be read at all: those that a Gateway of ours, or a ListenerSet that it takes, refers to and may
+//! refer to.
 
 use std::collections::BTreeSet;
 
-use crate::api::CONTROLLER_NAME;
+use crate::api::{CONTROLLER_NAME, Listener};
 use crate::object::ObjectKey;
 use crate::snapshot::Snapshot;
+use crate::translate::listener_set;
 use crate::translate::reference_grant::{From, Grants};
 
-/// The Secrets that Gateways of our classes refer to, in their own namespace or where a ReferenceGrant permits it.
+/// The Secrets that Gateways of our classes and their ListenerSets refer to, in their own namespace or where a ReferenceGrant permits it.
 /// Without a grant a Secret is not even asked for.
 pub(super) fn referenced(snapshot: &Snapshot) -> BTreeSet<ObjectKey> {
     let grants = Grants::new(snapshot);
@@ -21,20 +23,27 @@ pub(super) fn referenced(snapshot: &Snapshot) -> BTreeSet<ObjectKey> {
             continue;
         }
         let from = From { kind: "Gateway", namespace: &key.namespace };
-        let listeners = gateway.spec.listeners.iter();
-        let references =
-            listeners.filter_map(|listener| listener.tls.as_ref()).flat_map(|tls| &tls.certificate_refs);
-        keys.extend(
-            references
-                .filter(|reference| reference.group.is_empty() && reference.kind == "Secret")
-                .map(|reference| {
-                    let namespace = reference.namespace.as_deref().unwrap_or(&key.namespace);
-                    ObjectKey::new(namespace, &reference.name)
-                })
-                .filter(|secret| grants.permit(from, "Secret", secret)),
-        );
+        keys.extend(named_by(&gateway.spec.listeners, from, &grants));
+        for (key, set) in listener_set::of(key, gateway, snapshot) {
+            let from = From { kind: "ListenerSet", namespace: &key.namespace };
+            keys.extend(named_by(&set.spec.listeners, from, &grants));
+        }
     }
     keys
+}
+
+/// The Secrets that listeners refer to and that `from` may refer to.
+fn named_by(listeners: &[Listener], from: From<'_>, grants: &Grants<'_>) -> Vec<ObjectKey> {
+    let tls = listeners.iter().filter_map(|listener| listener.tls.as_ref());
+    let references = tls.flat_map(|tls| &tls.certificate_refs);
+    references
+        .filter(|reference| reference.group.is_empty() && reference.kind == "Secret")
+        .map(|reference| {
+            let namespace = reference.namespace.as_deref().unwrap_or(from.namespace);
+            ObjectKey::new(namespace, &reference.name)
+        })
+        .filter(|secret| grants.permit(from, "Secret", secret))
+        .collect()
 }
 
 #[cfg(test)]

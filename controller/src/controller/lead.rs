@@ -13,7 +13,8 @@ use tokio::time::{Instant, sleep_until, timeout};
 use super::Options;
 use super::plan::Plans;
 use super::session_key::SessionKey;
-use super::statuses::Published;
+use super::statuses::{Complete, Published};
+use crate::api::Gateway;
 use crate::bundle::Bundle;
 use crate::cluster::agents::Agents;
 use crate::cluster::apply::Applier;
@@ -21,7 +22,10 @@ use crate::cluster::deliver::{Delivery, Progress, Tools, Wanted};
 use crate::cluster::metrics::Metrics;
 use crate::cluster::status::StatusWriter;
 use crate::cluster::{Facts, Revisions, Store, View};
-use crate::data_plane::{Delivered, Judgement, Pod, SILENCE, Unprogrammed, complete, judge};
+use crate::data_plane::{
+    Delivered, Judgement, Pod, SILENCE, Unprogrammed, complete, complete_listener_set, judge,
+};
+use crate::model::Transport;
 use crate::object::{ObjectKey, ObjectRef};
 use crate::provision::addresses::addresses;
 use crate::provision::names::{Names, label_value};
@@ -171,7 +175,7 @@ impl Lead {
                 pods.iter().filter_map(|(pod, its)| self.agents.answer(&((*pod).clone(), ip(its)?)));
             let reported = answers.filter_map(|answer| Some(answer.in_effect?.counter)).max().unwrap_or(0);
             let objects =
-                provision(key, gateway, &service::ports(gateway), &self.settings, replicas(key, view));
+                provision(key, gateway, &self.ports(key, gateway, view), &self.settings, replicas(key, view));
             let hash = bundle.as_ref().map(|bundle| bundle.manifest("", 0).content_hash());
             let wanted = Wanted {
                 gateway: Arc::clone(gateway),
@@ -199,11 +203,22 @@ impl Lead {
         self.agents.ask(&asked);
     }
 
+    /// The ports of a Gateway's Service: also those of ListenerSets that it takes.
+    fn ports(&self, key: &ObjectKey, gateway: &Gateway, view: &View) -> BTreeSet<(u16, Transport)> {
+        let sets = self.statuses.listener_sets.iter();
+        let sets = sets.filter(|(_, status)| status.gateway == *key && status.is_attached);
+        let sets = sets.filter_map(|(set, _)| view.snapshot.listener_sets.get(set));
+        service::ports(gateway.spec.listeners.iter().chain(sets.flat_map(|set| &set.spec.listeners)))
+    }
+
     /// Says what may be said.
     fn publish(&mut self, view: &View) {
-        let mut gateways = self.statuses.gateways.clone();
+        let mut of = Complete {
+            gateways: self.statuses.gateways.clone(),
+            listener_sets: self.statuses.listener_sets.clone(),
+        };
         let mut judgements = BTreeMap::new();
-        for (key, status) in &mut gateways {
+        for (key, status) in &mut of.gateways {
             let (Some(plane), Some(gateway)) = (self.planes.get(key), view.snapshot.gateways.get(key)) else {
                 continue;
             };
@@ -219,7 +234,12 @@ impl Lead {
             complete(status, &judgement, addresses(key, gateway, service));
             judgements.insert(key.clone(), judgement);
         }
-        self.published.publish(&self.statuses, &gateways, &judgements, view, &self.writer);
+        for status in of.listener_sets.values_mut() {
+            if let Some(judgement) = judgements.get(&status.gateway) {
+                complete_listener_set(status, judgement);
+            }
+        }
+        self.published.publish(&self.statuses, &of, &judgements, view, &self.writer);
     }
 
     /// Whether pods are still to bring a bundle into effect that they were given.

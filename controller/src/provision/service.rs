@@ -13,7 +13,7 @@ use crate::object::ObjectKey;
 
 /// Ports that a Gateway's Service has: those of its listeners, served or not. A listener that cannot be served for a
 /// while, as when its Secret is replaced, must not cost the Service its node port.
-pub fn ports(gateway: &api::Gateway) -> BTreeSet<(u16, Transport)> {
+pub fn ports<'l>(listeners: impl Iterator<Item = &'l api::Listener>) -> BTreeSet<(u16, Transport)> {
     let port = |listener: &api::Listener| {
         let transport = match listener.protocol.as_str() {
             "HTTP" | "HTTPS" | "TLS" | "TCP" => Transport::Tcp,
@@ -22,7 +22,7 @@ pub fn ports(gateway: &api::Gateway) -> BTreeSet<(u16, Transport)> {
         };
         Some((listener.port.get(), transport))
     };
-    gateway.spec.listeners.iter().filter_map(port).collect()
+    listeners.filter_map(port).collect()
 }
 
 /// None without a port: the API server takes no such Service.
@@ -89,8 +89,9 @@ mod tests {
             listener("f", 443, "UDP"),
         ]}));
         let tcp = |port| (port, Transport::Tcp);
-        assert_eq!(ports(&gateway), [tcp(443), (443, Transport::Udp), tcp(8080)].into());
-        let service = service(&key(), &gateway, &ports(&gateway), &Settings::default()).unwrap();
+        assert_eq!(ports(gateway.spec.listeners.iter()), [tcp(443), (443, Transport::Udp), tcp(8080)].into());
+        let service =
+            service(&key(), &gateway, &ports(gateway.spec.listeners.iter()), &Settings::default()).unwrap();
         assert_eq!(
             service["spec"]["ports"],
             json!([

@@ -30,7 +30,13 @@ pub(super) fn gateway(fields: Value) -> api::Gateway {
 
 /// With every object that there can be.
 fn objects(gateway: &api::Gateway) -> BTreeMap<Kind, Value> {
-    let objects = provision(&key(), gateway, &service::ports(gateway), &Settings::default(), Some(3));
+    let objects = provision(
+        &key(),
+        gateway,
+        &service::ports(gateway.spec.listeners.iter()),
+        &Settings::default(),
+        Some(3),
+    );
     objects.into_iter().map(|(kind, object)| (kind, object.unwrap())).collect()
 }
 
@@ -65,8 +71,13 @@ fn objects_have_the_fields_of_their_kinds_and_no_others() {
 #[test]
 fn the_pod_template_knows_nothing_of_what_is_served() {
     let deployment = |gateway: &api::Gateway, replicas| {
-        provision(&key(), gateway, &service::ports(gateway), &Settings::default(), replicas)
-            [&Kind::Deployment]
+        provision(
+            &key(),
+            gateway,
+            &service::ports(gateway.spec.listeners.iter()),
+            &Settings::default(),
+            replicas,
+        )[&Kind::Deployment]
             .clone()
             .unwrap()
     };

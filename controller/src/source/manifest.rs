@@ -12,8 +12,8 @@ use serde_json::Value;
 
 use super::validate;
 use crate::api::{
-    GROUP, Gateway, GatewayClass, GrpcRoute, HttpRoute, ReferenceGrant, TcpRoute, TlsRoute, UdpRoute,
-    is_dns_name,
+    GROUP, Gateway, GatewayClass, GrpcRoute, HttpRoute, ListenerSet, ReferenceGrant, TcpRoute, TlsRoute,
+    UdpRoute, is_dns_name,
 };
 use crate::certificate;
 use crate::fault::{Fault, sentence};
@@ -25,6 +25,7 @@ use crate::snapshot::Snapshot;
 pub(crate) enum Manifest {
     GatewayClass(Arc<GatewayClass>),
     Gateway(Arc<Gateway>),
+    ListenerSet(Arc<ListenerSet>),
     HttpRoute(Arc<HttpRoute>),
     GrpcRoute(Arc<GrpcRoute>),
     TlsRoute(Arc<TlsRoute>),
@@ -122,6 +123,7 @@ fn read_with(value: Value, unknown: Unknown) -> Read {
     let read = match kind {
         "GatewayClass" => gateway_api(value, unknown, validate::gateway_class).map(Manifest::GatewayClass),
         "Gateway" => gateway_api(value, unknown, validate::gateway).map(Manifest::Gateway),
+        "ListenerSet" => gateway_api(value, unknown, validate::listener_set).map(Manifest::ListenerSet),
         "HTTPRoute" => gateway_api(value, unknown, validate::http_route).map(Manifest::HttpRoute),
         "GRPCRoute" => gateway_api(value, unknown, validate::grpc_route).map(Manifest::GrpcRoute),
         "TLSRoute" => gateway_api(value, unknown, validate::tls_route).map(Manifest::TlsRoute),
@@ -145,7 +147,7 @@ fn is_read(api_version: &str, kind: &str) -> bool {
         "v1" => matches!(kind, "Service" | "Namespace" | "Secret"),
         "discovery.k8s.io/v1" => kind == "EndpointSlice",
         _ => match api_version.split_once('/') {
-            Some((GROUP, "v1")) if kind == "GRPCRoute" => true,
+            Some((GROUP, "v1")) if matches!(kind, "GRPCRoute" | "ListenerSet") => true,
             Some((GROUP, "v1" | "v1alpha2")) if matches!(kind, "TCPRoute" | "UDPRoute") => true,
             Some((GROUP, "v1" | "v1alpha2" | "v1alpha3")) if kind == "TLSRoute" => true,
             Some((GROUP, "v1" | "v1beta1")) => {
@@ -283,6 +285,7 @@ impl Manifest {
         match self {
             Self::GatewayClass(class) => drop(snapshot.gateway_classes.insert(name, class)),
             Self::Gateway(gateway) => drop(snapshot.gateways.insert(key, gateway)),
+            Self::ListenerSet(set) => drop(snapshot.listener_sets.insert(key, set)),
             Self::HttpRoute(route) => drop(snapshot.http_routes.insert(key, route)),
             Self::GrpcRoute(route) => drop(snapshot.grpc_routes.insert(key, route)),
             Self::TlsRoute(route) => drop(snapshot.tls_routes.insert(key, route)),
@@ -302,6 +305,7 @@ impl Manifest {
         match self {
             Self::GatewayClass(class) => snapshot.gateway_classes.get(name) == Some(class),
             Self::Gateway(gateway) => snapshot.gateways.get(&key) == Some(gateway),
+            Self::ListenerSet(set) => snapshot.listener_sets.get(&key) == Some(set),
             Self::HttpRoute(route) => snapshot.http_routes.get(&key) == Some(route),
             Self::GrpcRoute(route) => snapshot.grpc_routes.get(&key) == Some(route),
             Self::TlsRoute(route) => snapshot.tls_routes.get(&key) == Some(route),
@@ -322,6 +326,7 @@ pub(crate) fn remove(object: &ObjectRef, snapshot: &mut Snapshot) -> bool {
     match object.kind.as_str() {
         "GatewayClass" => snapshot.gateway_classes.remove(name).is_some(),
         "Gateway" => snapshot.gateways.remove(&key).is_some(),
+        "ListenerSet" => snapshot.listener_sets.remove(&key).is_some(),
         "HTTPRoute" => snapshot.http_routes.remove(&key).is_some(),
         "GRPCRoute" => snapshot.grpc_routes.remove(&key).is_some(),
         "TLSRoute" => snapshot.tls_routes.remove(&key).is_some(),

@@ -10,8 +10,8 @@ use std::collections::BTreeSet;
 use crate::api::{
     CookieLifetimeType, Gateway, GatewayClass, GrpcMethodMatch, GrpcRoute, Hostname, HttpBackendRef,
     HttpCorsFilter, HttpHeaderFilter, HttpPathModifier, HttpRoute, HttpRouteFilter, HttpRouteFilterType,
-    HttpValueMatch, ParentReference, ReferenceGrant, SectionName, SessionPersistence, StreamRouteRule,
-    TcpRoute, TlsRoute,
+    HttpValueMatch, Listener, ListenerSet, ParentReference, ReferenceGrant, SectionName, SessionPersistence,
+    StreamRouteRule, TcpRoute, TlsRoute,
 };
 use crate::fault::Fault;
 
@@ -195,6 +195,22 @@ impl Checks {
     }
 }
 
+impl Checks {
+    fn listeners(&mut self, listeners: &[Listener]) {
+        self.count("spec.listeners", listeners.len(), 1, 64);
+        let names = listeners.iter().enumerate();
+        self.unique(names.map(|(i, listener)| (format!("spec.listeners[{i}].name"), &listener.name)));
+        for (i, listener) in listeners.iter().enumerate() {
+            let field = format!("spec.listeners[{i}]");
+            self.count(&format!("{field}.allowedRoutes.kinds"), listener.allowed_routes.kinds.len(), 0, 8);
+            if let Some(tls) = &listener.tls {
+                self.count(&format!("{field}.tls.certificateRefs"), tls.certificate_refs.len(), 0, 64);
+                self.count(&format!("{field}.tls.options"), tls.options.len(), 0, 16);
+            }
+        }
+    }
+}
+
 /// `GatewayClass`.
 pub(super) fn gateway_class(class: &GatewayClass) -> Vec<Fault> {
     let mut checks = Checks::default();
@@ -213,21 +229,18 @@ pub(super) fn gateway(gateway: &Gateway) -> Vec<Fault> {
     let mut checks = Checks::default();
     let spec = &gateway.spec;
     checks.count("spec.addresses", spec.addresses.len(), 0, 16);
-    checks.count("spec.listeners", spec.listeners.len(), 1, 64);
-    let names = spec.listeners.iter().enumerate();
-    checks.unique(names.map(|(i, listener)| (format!("spec.listeners[{i}].name"), &listener.name)));
     let addresses = spec.addresses.iter().enumerate().filter(|(_, address)| !address.value.is_empty());
     checks.unique(
         addresses.map(|(i, address)| (format!("spec.addresses[{i}].value"), (&address.kind, &address.value))),
     );
-    for (i, listener) in spec.listeners.iter().enumerate() {
-        let field = format!("spec.listeners[{i}]");
-        checks.count(&format!("{field}.allowedRoutes.kinds"), listener.allowed_routes.kinds.len(), 0, 8);
-        if let Some(tls) = &listener.tls {
-            checks.count(&format!("{field}.tls.certificateRefs"), tls.certificate_refs.len(), 0, 64);
-            checks.count(&format!("{field}.tls.options"), tls.options.len(), 0, 16);
-        }
-    }
+    checks.listeners(&spec.listeners);
+    checks.0
+}
+
+/// `ListenerSet`.
+pub(super) fn listener_set(set: &ListenerSet) -> Vec<Fault> {
+    let mut checks = Checks::default();
+    checks.listeners(&set.spec.listeners);
     checks.0
 }
 

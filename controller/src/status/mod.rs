@@ -51,6 +51,8 @@ pub struct Statuses {
     pub gateway_classes: BTreeMap<String, GatewayClassStatus>,
     /// Gateways of our classes.
     pub gateways: BTreeMap<ObjectKey, GatewayStatus>,
+    /// ListenerSets of those.
+    pub listener_sets: BTreeMap<ObjectKey, ListenerSetStatus>,
     /// HTTPRoutes that name one of those as a parent.
     pub http_routes: BTreeMap<ObjectKey, RouteStatus>,
     /// GRPCRoutes that name one of those as a parent.
@@ -106,12 +108,30 @@ pub struct GatewayStatus {
     pub conditions: Vec<Condition>,
     /// One for each listener of the spec.
     pub listeners: Vec<ListenerStatus>,
+    /// How many ListenerSets are accepted; `None` where it allows none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub attached_listener_sets: Option<u32>,
     /// Where it is reached; `None` where only a data plane could tell.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub addresses: Option<Vec<StatusAddress>>,
 }
 
-/// `ListenerStatus`.
+/// `ListenerSetStatus`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct ListenerSetStatus {
+    /// The Gateway that it is of.
+    #[serde(skip)]
+    pub gateway: ObjectKey,
+    /// Whether the Gateway takes it, whatever becomes of its listeners.
+    #[serde(skip)]
+    pub is_attached: bool,
+    /// `Accepted`, `Programmed`.
+    pub conditions: Vec<Condition>,
+    /// One for each listener of the spec; none where the Gateway does not take it.
+    pub listeners: Vec<ListenerStatus>,
+}
+
+/// `ListenerStatus`, `ListenerEntryStatus`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ListenerStatus {
@@ -164,6 +184,10 @@ impl Serialize for Statuses {
         for (key, status) in &self.gateways {
             let (namespace, name) = (Some(key.namespace.as_str()), key.name.as_str());
             list.serialize_element(&Entry { kind: "Gateway", namespace, name, status })?;
+        }
+        for (key, status) in &self.listener_sets {
+            let (namespace, name) = (Some(key.namespace.as_str()), key.name.as_str());
+            list.serialize_element(&Entry { kind: "ListenerSet", namespace, name, status })?;
         }
         for (kind, routes) in self.routes() {
             for (key, status) in routes {

@@ -11,7 +11,7 @@ use crate::snapshot::Snapshot;
 /// The Secret that a listener refers to.
 pub(super) fn resolve(
     reference: &SecretObjectReference,
-    gateway_namespace: &str,
+    from: From<'_>,
     field: &str,
     snapshot: &Snapshot,
     grants: &Grants<'_>,
@@ -23,13 +23,14 @@ pub(super) fn resolve(
             "Kind {kind:?} of group {group:?} is not supported; refer to a Secret."
         )));
     }
-    let namespace = reference.namespace.as_deref().unwrap_or(gateway_namespace);
+    let namespace = reference.namespace.as_deref().unwrap_or(from.namespace);
     let key = ObjectKey::new(namespace, &reference.name);
-    if !grants.permit(From { kind: "Gateway", namespace: gateway_namespace }, "Secret", &key) {
+    if !grants.permit(from, "Secret", &key) {
         // Said before anything is known of the Secret, so that nobody learns whether it exists.
         let message = format!(
-            "Secret \"{key}\" is in another namespace and no ReferenceGrant in {namespace:?} permits Gateways of \
-             {gateway_namespace:?} to use it."
+            "Secret \"{key}\" is in another namespace and no ReferenceGrant in {namespace:?} permits {}s of {:?} to \
+             use it.",
+            from.kind, from.namespace
         );
         return Err(Fault::new(field, "RefNotPermitted", message));
     }

@@ -6,7 +6,7 @@ use gatewasm_routing::config;
 
 use super::certificate;
 use super::hostname;
-use super::reference_grant::Grants;
+use super::reference_grant::{From, Grants};
 use super::stream::Stream;
 use super::{Options, Problems};
 use crate::api::{self, GROUP, RouteGroupKind, TlsMode};
@@ -15,8 +15,35 @@ use crate::object::{ObjectKey, ObjectRef};
 use crate::snapshot::Snapshot;
 use crate::status::{Conditions, Fault, ListenerStatus};
 
+/// Whose listener it is. What a Gateway and its ListenerSets have is served as one, and named by each on its own.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Owner<'a> {
+    Gateway(&'a ObjectKey),
+    ListenerSet(&'a ObjectKey),
+}
+
+impl<'a> Owner<'a> {
+    pub(super) fn kind(self) -> &'static str {
+        match self {
+            Self::Gateway(_) => "Gateway",
+            Self::ListenerSet(_) => "ListenerSet",
+        }
+    }
+
+    pub(super) fn key(self) -> &'a ObjectKey {
+        match self {
+            Self::Gateway(key) | Self::ListenerSet(key) => key,
+        }
+    }
+
+    fn place(self) -> ObjectRef {
+        ObjectRef::namespaced(self.kind(), self.key())
+    }
+}
+
 /// A listener of a Gateway of ours, accepted or not.
 pub(super) struct Listener<'a> {
+    pub(super) owner: Owner<'a>,
     pub(super) spec: &'a api::Listener,
     /// `spec.listeners[0]`.
     field: String,
@@ -42,31 +69,32 @@ pub(super) struct Listener<'a> {
     pub(super) streams: Vec<Stream>,
 }
 
-/// Every listener of a Gateway.
+/// The listeners of a Gateway or of one of its ListenerSets.
 pub(super) fn translate<'a>(
-    key: &ObjectKey,
-    gateway: &'a api::Gateway,
+    owner: Owner<'a>,
+    specs: &'a [api::Listener],
+    gateway: &api::Gateway,
     snapshot: &Snapshot,
     grants: &Grants<'_>,
     options: &Options,
     problems: &mut Problems,
 ) -> Vec<Listener<'a>> {
-    let place = ObjectRef::namespaced("Gateway", key);
+    let place = owner.place();
     let mut listeners: Vec<Listener<'a>> = Vec::new();
-    for (i, spec) in gateway.spec.listeners.iter().enumerate() {
+    for (i, spec) in specs.iter().enumerate() {
         // The API server keeps names unique; whoever hands in two of one name gets the first.
         if listeners.iter().any(|listener| listener.spec.name == spec.name) {
             continue;
         }
         let field = format!("spec.listeners[{i}]");
-        let mut listener = translate_one(spec, &field);
+        let mut listener = translate_one(owner, spec, &field);
         if options.reserved_port == Some(spec.port.get()) {
             let message = format!("Port {} is the data plane's own; use another one.", spec.port);
             listener.faults.push(Fault::new(format!("{field}.port"), "PortUnavailable", message));
         }
         if ends_tls(spec, listener.protocol) && listener.faults.is_empty() {
             check_client_certificates(&mut listener, gateway, &field);
-            read_certificates(&mut listener, key, &field, snapshot, grants);
+            read_certificates(&mut listener, &field, snapshot, grants);
             if spec.tls.as_ref().is_some_and(|tls| !tls.options.is_empty()) {
                 let message = "gatewasm knows no TLS options, so these have no effect.";
                 problems.warning(
@@ -77,16 +105,21 @@ pub(super) fn translate<'a>(
         }
         listeners.push(listener);
     }
-    find_conflicts(&mut listeners);
-    find_overlaps(&mut listeners);
-    for listener in &listeners {
-        problems.errors(&place, &listener.faults);
-        problems.errors(&place, &listener.ref_faults);
-    }
     listeners
 }
 
-fn translate_one<'a>(spec: &'a api::Listener, field: &str) -> Listener<'a> {
+/// Looks at all listeners that a Gateway serves, in the order of precedence: which of them can be served beside each
+/// other.
+pub(super) fn settle(listeners: &mut [Listener<'_>], problems: &mut Problems) {
+    find_conflicts(listeners);
+    find_overlaps(listeners);
+    for listener in listeners {
+        problems.errors(&listener.owner.place(), &listener.faults);
+        problems.errors(&listener.owner.place(), &listener.ref_faults);
+    }
+}
+
+fn translate_one<'a>(owner: Owner<'a>, spec: &'a api::Listener, field: &str) -> Listener<'a> {
     let protocol = match spec.protocol.as_str() {
         "HTTP" => Some(Protocol::Http),
         "HTTPS" => Some(Protocol::Https),
@@ -140,6 +173,7 @@ fn translate_one<'a>(spec: &'a api::Listener, field: &str) -> Listener<'a> {
         Some(_) => {}
     }
     let mut listener = Listener {
+        owner,
         spec,
         field: field.to_owned(),
         protocol,
@@ -207,17 +241,13 @@ fn check_client_certificates(listener: &mut Listener<'_>, gateway: &api::Gateway
     }
 }
 
-fn read_certificates(
-    listener: &mut Listener<'_>,
-    gateway: &ObjectKey,
-    field: &str,
-    snapshot: &Snapshot,
-    grants: &Grants<'_>,
-) {
+fn read_certificates(listener: &mut Listener<'_>, field: &str, snapshot: &Snapshot, grants: &Grants<'_>) {
+    let owner = listener.owner;
+    let from = From { kind: owner.kind(), namespace: &owner.key().namespace };
     let refs = listener.spec.tls.iter().flat_map(|tls| &tls.certificate_refs);
     for (i, reference) in refs.enumerate() {
         let field = format!("{field}.tls.certificateRefs[{i}]");
-        match certificate::resolve(reference, &gateway.namespace, &field, snapshot, grants) {
+        match certificate::resolve(reference, from, &field, snapshot, grants) {
             Ok((secret, certificate)) => {
                 if listener.certificates.insert(secret.clone(), certificate).is_none() {
                     listener.certificate_order.push(secret);
@@ -228,60 +258,81 @@ fn read_certificates(
     }
 }
 
-/// Listeners of one Gateway that cannot be told apart, or not be served on one port: no winner is picked, all are
-/// refused (`Listener` in gateway_types.go; `ListenerConditionConflicted`).
+/// Listeners that cannot be told apart, or not be served on one port. Between those of one object no winner is picked,
+/// and all are refused (`Listener` in gateway_types.go; `ListenerConditionConflicted`). Between objects the one that goes
+/// before wins (`ListenerSetSpec.listeners`).
 fn find_conflicts(listeners: &mut [Listener<'_>]) {
-    let conflicts: Vec<Option<Fault>> =
-        listeners.iter().map(|listener| conflict(listener, listeners)).collect();
-    for (listener, conflict) in listeners.iter_mut().zip(conflicts) {
+    let set = |listener: &mut Listener<'_>, conflict: Option<Fault>| {
         listener.faults.extend(conflict.clone());
         listener.faults.rotate_right(usize::from(conflict.is_some()));
         listener.conflict = conflict;
+    };
+    let mut begin = 0;
+    while let Some(owner) = listeners.get(begin).map(|listener| listener.owner) {
+        let (before, rest) = listeners.split_at_mut(begin);
+        let count = rest.iter().take_while(|listener| listener.owner == owner).count();
+        let own = &mut rest[..count];
+        for listener in &mut *own {
+            let conflict = conflict(listener, before);
+            set(listener, conflict);
+        }
+        let conflicts: Vec<Option<Fault>> = own.iter().map(|listener| conflict(listener, own)).collect();
+        for (listener, conflict) in own.iter_mut().zip(conflicts) {
+            if listener.conflict.is_none() {
+                set(listener, conflict);
+            }
+        }
+        begin += count;
     }
 }
 
-/// Why this listener cannot be served beside the others. Protocols that are not supported conflict with nothing,
-/// because they are not served at all.
-fn conflict(listener: &Listener<'_>, all: &[Listener<'_>]) -> Option<Fault> {
+/// Why this listener cannot be served beside `others`, of which those count that were not refused themselves. Protocols
+/// that are not supported conflict with nothing, because they are not served at all.
+fn conflict(listener: &Listener<'_>, others: &[Listener<'_>]) -> Option<Fault> {
     let protocol = listener.protocol?;
     let Listener { spec, field, .. } = listener;
-    let others = || {
-        all.iter().filter(|other| {
-            other.spec.name != spec.name
+    let rivals = || {
+        others.iter().filter(|other| {
+            !std::ptr::eq(*other, listener)
+                && other.conflict.is_none()
                 && other.spec.port == spec.port
                 && other.protocol.is_some_and(|other| other.transport() == protocol.transport())
         })
     };
     let by_name = |other: &Protocol| other.is_by_server_name() && protocol.is_by_server_name();
     let clashes = |other: Protocol| other != protocol && !by_name(&other);
-    if let Some(other) = others().find(|other| other.protocol.is_some_and(clashes)) {
+    if let Some(other) = rivals().find(|other| other.protocol.is_some_and(clashes)) {
         let message = format!(
             "Listener {:?} has protocol {:?} on the same port {}; use another port.",
-            &*other.spec.name, other.spec.protocol, spec.port
+            other.section(),
+            other.spec.protocol,
+            spec.port
         );
         return Some(Fault::new(format!("{field}.protocol"), "ProtocolConflict", message));
     }
-    let other = others().find(|other| other.spec.hostname == spec.hostname)?;
+    let other = rivals().find(|other| other.spec.hostname == spec.hostname)?;
     Some(match other.protocol {
         Some(other_protocol) if other_protocol != protocol => {
             let message = format!(
                 "Listener {:?} has protocol {:?} on the same port with the same hostname; change the port or the \
                  hostname.",
-                &*other.spec.name, other.spec.protocol
+                other.section(),
+                other.spec.protocol
             );
             Fault::new(format!("{field}.protocol"), "ProtocolConflict", message)
         }
         _ if matches!(protocol, Protocol::Tcp | Protocol::Udp) => {
             let message = format!(
                 "Listener {:?} has protocol {:?} on the same port; use another port.",
-                &*other.spec.name, other.spec.protocol
+                other.section(),
+                other.spec.protocol
             );
             Fault::new(format!("{field}.port"), "ProtocolConflict", message)
         }
         _ => {
             let message = format!(
                 "Listener {:?} has the same port, protocol and hostname; change one of them.",
-                &*other.spec.name
+                other.section()
             );
             Fault::new(format!("{field}.hostname"), "HostnameConflict", message)
         }
@@ -297,7 +348,7 @@ fn find_overlaps(listeners: &mut [Listener<'_>]) {
     let overlap = |listener: &Listener<'_>| {
         let other =
             listeners.iter().filter(|other| is_by_name(other) && is_by_name(listener)).find(|other| {
-                other.spec.name != listener.spec.name
+                !std::ptr::eq(*other, listener)
                     && other.spec.port == listener.spec.port
                     && hostname::overlap(other.spec.hostname.as_ref(), listener.spec.hostname.as_ref())
             })?;
@@ -306,7 +357,7 @@ fn find_overlaps(listeners: &mut [Listener<'_>]) {
         } else {
             "a connection goes to the one whose hostname says more of its server name"
         };
-        let message = format!("Some hosts are those of listener {:?} as well; {effect}.", &*other.spec.name);
+        let message = format!("Some hosts are those of listener {:?} as well; {effect}.", other.section());
         Some(Fault::new(format!("{}.hostname", listener.field), "OverlappingHostnames", message))
     };
     let overlaps: Vec<Option<Fault>> = listeners.iter().map(overlap).collect();
@@ -319,6 +370,14 @@ impl Listener<'_> {
     /// Whether the listener's own settings are in order.
     pub(super) fn is_accepted(&self) -> bool {
         self.faults.is_empty()
+    }
+
+    /// Its name among all that the Gateway serves. No name of a listener has a `/`.
+    pub(super) fn section(&self) -> String {
+        match self.owner {
+            Owner::Gateway(_) => self.spec.name.to_string(),
+            Owner::ListenerSet(set) => format!("{set}/{}", self.spec.name),
+        }
     }
 
     /// Whether routes of this kind may attach.
@@ -348,7 +407,8 @@ impl Listener<'_> {
     pub(super) fn status(&self, conditions: Conditions, gateway_accepted: bool) -> ListenerStatus {
         let mut list = vec![
             conditions.listener_accepted(&self.faults),
-            conditions.listener_programmed(gateway_accepted && self.is_served().is_some()),
+            conditions
+                .listener_programmed(gateway_accepted && self.is_served().is_some(), self.conflict.as_ref()),
             conditions.resolved_refs(&self.ref_faults),
         ];
         list.extend(self.conflict.as_ref().map(|conflict| conditions.conflicted(conflict)));

@@ -14,6 +14,7 @@ mod gateway_class;
 mod grpc_match;
 mod hostname;
 mod listener;
+pub(crate) mod listener_set;
 mod parents;
 mod policy;
 pub(crate) mod reference_grant;
@@ -124,6 +125,7 @@ pub fn translate(snapshot: &Snapshot, options: &Options) -> Translation {
     }
     for (key, gateway) in &gateways {
         statuses.gateways.insert(key.clone(), gateway.status());
+        statuses.listener_sets.extend(gateway.listener_sets());
     }
     let (clusters, policies) = backends.finish(&mut problems);
     let model = Model { clusters, splits, policies, ..Model::default() };
@@ -149,9 +151,10 @@ fn assemble(
         let mut listeners = BTreeMap::new();
         for (listener, forwards) in gateway.listeners.into_iter().zip(forwards) {
             let Some(served) = listener.served(forwards) else { continue };
+            let section = listener.section();
             if let Some(protocol) = served.protocol.http() {
                 model.filter_config.listeners.push(config::Listener {
-                    name: format!("{key}/{}", listener.spec.name),
+                    name: format!("{key}/{section}"),
                     gateway: key.to_string(),
                     port: served.port,
                     protocol,
@@ -159,7 +162,7 @@ fn assemble(
                     routes: listener.routes,
                 });
             }
-            listeners.insert(listener.spec.name.to_string(), served);
+            listeners.insert(section, served);
             model.certificates.extend(listener.certificates);
         }
         model.gateways.insert(key, model::Gateway { addresses: gateway.addresses, listeners });

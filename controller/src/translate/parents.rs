@@ -8,7 +8,8 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use super::Problems;
 use super::attach;
 use super::gateway::Gateway;
-use super::listener::Listener;
+use super::listener::{Listener, Owner};
+use super::listener_set;
 use super::reference_grant::From;
 use crate::api::{CONTROLLER_NAME, GROUP, GatewayDefaultScope, Hostname, ParentReference};
 use crate::object::{ObjectKey, ObjectRef};
@@ -39,10 +40,13 @@ impl<'r> Header<'r> {
     }
 }
 
-/// A parentRef that names a Gateway of ours, and its index.
+/// A parentRef that names a Gateway of ours or a ListenerSet of one, and its index.
 pub(super) struct Parent<'r> {
     index: usize,
     reference: &'r ParentReference,
+    /// What it names.
+    named: ObjectKey,
+    /// The Gateway, which is the same unless a ListenerSet is named.
     gateway: ObjectKey,
 }
 
@@ -56,7 +60,7 @@ pub(super) struct Verdict<'v> {
     pub(super) more: Option<Condition>,
 }
 
-/// The parents that are Gateways of ours; others' are left alone. `None` where there is none, so that there is no
+/// The parents that are Gateways of ours, or ListenerSets of those; others' are left alone. `None` where there is none, so that there is no
 /// status that anything could stand in.
 pub(super) fn of<'r>(
     route: &Header<'r>,
@@ -69,15 +73,26 @@ pub(super) fn of<'r>(
     for (index, reference) in route.parent_refs.iter().enumerate() {
         let field = format!("spec.parentRefs[{index}]");
         let namespace = reference.namespace.as_deref().unwrap_or(&route.key.namespace);
-        let gateway = ObjectKey::new(namespace, &reference.name);
-        if reference.group != GROUP || reference.kind != "Gateway" {
-            let message =
-                format!("Parents of kind {:?} are not supported; attach to a Gateway.", reference.kind);
-            problems.warning(&place, &Fault::new(format!("{field}.kind"), "UnsupportedValue", message));
-        } else if gateways.contains_key(&gateway) {
-            ours.push(Parent { index, reference, gateway });
-        } else if !snapshot.gateways.contains_key(&gateway) {
-            let message = format!("Gateway \"{gateway}\" does not exist.");
+        let named = ObjectKey::new(namespace, &reference.name);
+        let (gateway, exists) = match (reference.group.as_str(), reference.kind.as_str()) {
+            (GROUP, "Gateway") => (Some(named.clone()), snapshot.gateways.contains_key(&named)),
+            (GROUP, "ListenerSet") => {
+                let set = snapshot.listener_sets.get(&named);
+                (set.and_then(|set| listener_set::gateway_of(&named, set)), set.is_some())
+            }
+            _ => {
+                let message = format!(
+                    "Parents of kind {:?} are not supported; attach to a Gateway or a ListenerSet.",
+                    reference.kind
+                );
+                problems.warning(&place, &Fault::new(format!("{field}.kind"), "UnsupportedValue", message));
+                continue;
+            }
+        };
+        if let Some(gateway) = gateway.filter(|gateway| gateways.contains_key(gateway)) {
+            ours.push(Parent { index, reference, named, gateway });
+        } else if !exists {
+            let message = format!("{} \"{named}\" does not exist.", reference.kind);
             problems.error(&place, &Fault::new(format!("{field}.name"), "NoMatchingParent", message));
         }
     }
@@ -116,11 +131,12 @@ pub(super) fn attach(
 ) -> RouteStatus {
     let conditions = Conditions::of(route.metadata);
     let mut status = RouteStatus::default();
-    for Parent { index, reference, gateway: key } in parents {
+    for Parent { index, reference, named, gateway: key } in parents {
         let Some(gateway) = gateways.get_mut(key) else { continue };
         let field = format!("spec.parentRefs[{index}]");
-        let request =
-            attach::Request { parent: reference, field: &field, gateway_namespace: &key.namespace, route };
+        let owner =
+            if reference.kind == "Gateway" { Owner::Gateway(named) } else { Owner::ListenerSet(named) };
+        let request = attach::Request { parent: reference, field: &field, owner, route };
         let mut list = Vec::new();
         match attach::attach(&request, &gateway.listeners, snapshot) {
             Err(fault) => {

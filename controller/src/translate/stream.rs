@@ -154,7 +154,7 @@ pub(super) fn forwards(
     let own = listener.spec.hostname.as_deref();
     let rivals: Vec<Option<&str>> = all
         .iter()
-        .filter(|other| other.spec.port == listener.spec.port && other.spec.name != listener.spec.name)
+        .filter(|other| other.spec.port == listener.spec.port && !std::ptr::eq(*other, listener))
         .filter(|other| other.is_served().is_some_and(Protocol::is_by_server_name))
         .map(|other| other.spec.hostname.as_deref())
         .collect();
@@ -204,7 +204,7 @@ fn warn_of_loss(
     let message = format!(
         "{what} on listener {:?} of Gateway \"{gateway}\" goes to {winner}, which is older or comes first by name; \
          nothing of it comes here.",
-        &*listener.spec.name
+        listener.section()
     );
     problems.warning(&loser.route, &Fault::new("spec.parentRefs", "Overruled", message));
 }
