@@ -259,6 +259,8 @@ async fn tls_and_https_share_a_port_and_keep_each_others_connections() -> Result
     // The listener that has the name has no route for it; that of HTTPS does not get it.
     ensure!(Client::open(address, tls("idle.example.com", ours)).await.is_err());
     ensure!(kept.send(&get).await?.status == 200, "the first TLS listener cut a connection of HTTPS");
+    let misdirected = Request::get("passed.example.com", "/");
+    ensure!(kept.send(&misdirected).await?.status == 421, "HTTPS answers for a name of another listener");
 
     let mut through = Client::open(address, tls("passed.example.com", theirs)).await?;
     let mut ended = Client::open(address, tls("ended.example.com", ours)).await?;

@@ -25,11 +25,11 @@ mod route_match;
 mod session;
 mod stream;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use gatewasm_routing::config::{self, RouteKind};
 
-use crate::model::{self, Model};
+use crate::model::{self, Model, Protocol};
 use crate::object::{ObjectKey, ObjectRef};
 use crate::problem::{Problem, Severity};
 use crate::snapshot::Snapshot;
@@ -148,11 +148,18 @@ fn assemble(
         let all = &gateway.listeners;
         let forwards: Vec<_> =
             all.iter().map(|listener| stream::forwards(listener, all, &key, problems)).collect();
+        let https = all.iter().filter(|listener| listener.is_served() == Some(Protocol::Https));
+        let https: BTreeSet<u16> = https.map(|listener| listener.spec.port.get()).collect();
         let mut listeners = BTreeMap::new();
         for (listener, forwards) in gateway.listeners.into_iter().zip(forwards) {
             let Some(served) = listener.served(forwards) else { continue };
             let section = listener.section();
-            if let Some(protocol) = served.protocol.http() {
+            let protocol = match served.protocol {
+                // No request comes in by it, but one that comes in by HTTPS for its host is misdirected (421).
+                Protocol::Tls if https.contains(&served.port) => Some(config::Protocol::Https),
+                protocol => protocol.http(),
+            };
+            if let Some(protocol) = protocol {
                 model.filter_config.listeners.push(config::Listener {
                     name: format!("{key}/{section}"),
                     gateway: key.to_string(),
