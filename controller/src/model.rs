@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::time::Duration;
 
-use gatewasm_routing::config::{FilterConfig, Protocol};
+use gatewasm_routing::config::{self, FilterConfig};
 use serde::Serialize;
 
 use crate::object::ObjectKey;
@@ -15,7 +15,7 @@ use crate::object::ObjectKey;
 pub use tls::*;
 
 /// Everything that one set of Envoys serves.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Model {
     /// The accepted Gateways of ours.
     pub gateways: BTreeMap<ObjectKey, Gateway>,
@@ -23,6 +23,8 @@ pub struct Model {
     /// where it is not HTTP/1.1: `/h2c`, `/tls`, or `/h2/tls`; and behind that the Secret with the certificate that
     /// backends are shown, `/namespace/name`.
     pub clusters: BTreeMap<String, Cluster>,
+    /// Every L4 route that a listener forwards to, by its name: `TCPRoute/namespace/name`.
+    pub splits: BTreeMap<String, Split>,
     /// Every policy that a rule names, by its name.
     pub policies: BTreeMap<String, Policy>,
     /// Certificates that TLS listeners and backends are shown, by Secret.
@@ -45,6 +47,7 @@ impl Model {
             authorities: self.authorities.clone(),
             gateways: gateways.into_iter().map(|(key, it)| (key.clone(), it.clone())).collect(),
             clusters: self.clusters.clone(),
+            splits: self.splits.clone(),
             policies: self.policies.clone(),
             filter_config: FilterConfig {
                 session_key: None,
@@ -58,17 +61,10 @@ impl Model {
 
     /// The same without its routes and clusters.
     pub(crate) fn without_routes(&self) -> Self {
-        Self {
-            gateways: self.gateways.clone(),
-            clusters: BTreeMap::new(),
-            policies: self.policies.clone(),
-            certificates: BTreeMap::new(),
-            authorities: BTreeMap::new(),
-            filter_config: FilterConfig::default(),
-        }
+        Self { gateways: self.gateways.clone(), policies: self.policies.clone(), ..Self::default() }
     }
 
-    /// Forgets clusters and policies that no attached rule names, and what only they need.
+    /// Forgets clusters, splits and policies that nothing attached names, and what only they need.
     pub(crate) fn retain_used(&mut self) {
         let routes = self.filter_config.listeners.iter().flat_map(|listener| &listener.routes);
         let rules = routes.flat_map(|route| &route.rules);
@@ -83,6 +79,10 @@ impl Model {
         let clusters: BTreeSet<&String> =
             backends().filter_map(|backend| backend.cluster.as_ref()).chain(mirrors).collect();
         self.clusters.retain(|name, _| clusters.contains(name));
+        let listeners = self.gateways.values().flat_map(|gateway| gateway.listeners.values());
+        let splits: BTreeSet<&String> =
+            listeners.flat_map(|listener| &listener.forwards).filter_map(|it| it.split.as_ref()).collect();
+        self.splits.retain(|name, _| splits.contains(name));
         self.retain_used_of_tls();
     }
 
@@ -120,14 +120,104 @@ pub struct Gateway {
 pub struct Listener {
     /// `spec.listeners[].port`.
     pub port: u16,
-    /// HTTP or HTTPS.
+    /// What is spoken on it.
     pub protocol: Protocol,
-    /// Exact or `*.` hostname; `None` for every host. On HTTPS it is the SNI of the filter chain.
+    /// Exact or `*.` hostname; `None` for every host. On HTTPS and TLS it is the SNI of the connections.
     pub hostname: Option<String>,
-    /// Secrets with the certificates, in the order of `tls.certificateRefs`; empty on HTTP.
+    /// Secrets with the certificates, in the order of `tls.certificateRefs`; empty where TLS does not end here.
     pub certificates: Vec<ObjectKey>,
     /// Who is let in; everybody where absent.
     pub client_validation: Option<ClientValidation>,
+    /// Where connections and datagrams go that are not read as HTTP; empty on HTTP and HTTPS.
+    pub forwards: Vec<Forward>,
+}
+
+/// What a listener speaks (`ProtocolType`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "UPPERCASE")]
+pub enum Protocol {
+    /// HTTP without TLS.
+    Http,
+    /// HTTP over TLS that ends here.
+    Https,
+    /// TLS around anything. It ends here where the listener has certificates.
+    Tls,
+    /// Any bytes.
+    Tcp,
+    /// Datagrams.
+    Udp,
+}
+
+impl Protocol {
+    /// What carries it.
+    pub fn transport(self) -> Transport {
+        match self {
+            Self::Http | Self::Https | Self::Tls | Self::Tcp => Transport::Tcp,
+            Self::Udp => Transport::Udp,
+        }
+    }
+
+    /// What the filter calls it, where the filter takes its requests.
+    pub fn http(self) -> Option<config::Protocol> {
+        match self {
+            Self::Http => Some(config::Protocol::Http),
+            Self::Https => Some(config::Protocol::Https),
+            Self::Tls | Self::Tcp | Self::Udp => None,
+        }
+    }
+
+    /// Whether listeners with it can share a port, told apart by the server name that a client asks for.
+    pub fn is_by_server_name(self) -> bool {
+        matches!(self, Self::Https | Self::Tls)
+    }
+}
+
+/// What carries a protocol.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Transport {
+    /// Connections.
+    Tcp,
+    /// Datagrams.
+    Udp,
+}
+
+impl Transport {
+    /// As Kubernetes writes it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Tcp => "TCP",
+            Self::Udp => "UDP",
+        }
+    }
+}
+
+/// Where some connections of a listener go. No two of a port's have a hostname in common.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Forward {
+    /// Exact and `*.` server names; none for every connection that no other takes.
+    pub hostnames: Vec<String>,
+    /// One of [`Model::splits`]; `None` where they are closed.
+    pub split: Option<String>,
+}
+
+/// The backends of an L4 route.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Split {
+    /// Connections or datagrams.
+    pub transport: Transport,
+    /// The backends, in the order of the route.
+    pub shares: Vec<Share>,
+}
+
+/// One backend of an L4 route.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Share {
+    /// `namespace/service/port`; `None` where it cannot be used.
+    pub backend: Option<String>,
+    /// Its part of all weights.
+    pub weight: u32,
+    /// Ready endpoints; without any, its connections are closed and its datagrams dropped.
+    pub endpoints: BTreeSet<Endpoint>,
 }
 
 /// One port of one Service.

@@ -7,7 +7,10 @@ use std::sync::Arc;
 use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Secret, Service};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 
-use crate::api::{BackendTlsPolicy, Gateway, GatewayClass, GrpcRoute, HttpRoute, ReferenceGrant};
+use crate::api::{
+    BackendTlsPolicy, Gateway, GatewayClass, GrpcRoute, HttpRoute, ListenerSet, ReferenceGrant, TcpRoute,
+    TlsRoute, UdpRoute,
+};
 use crate::object::ObjectKey;
 
 /// The label that every namespace carries, with its name as the value.
@@ -20,10 +23,18 @@ pub struct Snapshot {
     pub gateway_classes: BTreeMap<String, Arc<GatewayClass>>,
     /// Gateways, ours and others'.
     pub gateways: BTreeMap<ObjectKey, Arc<Gateway>>,
+    /// ListenerSets.
+    pub listener_sets: BTreeMap<ObjectKey, Arc<ListenerSet>>,
     /// HTTPRoutes.
     pub http_routes: BTreeMap<ObjectKey, Arc<HttpRoute>>,
     /// GRPCRoutes.
     pub grpc_routes: BTreeMap<ObjectKey, Arc<GrpcRoute>>,
+    /// TLSRoutes.
+    pub tls_routes: BTreeMap<ObjectKey, Arc<TlsRoute>>,
+    /// TCPRoutes.
+    pub tcp_routes: BTreeMap<ObjectKey, Arc<TcpRoute>>,
+    /// UDPRoutes.
+    pub udp_routes: BTreeMap<ObjectKey, Arc<UdpRoute>>,
     /// BackendTLSPolicies.
     pub backend_tls_policies: BTreeMap<ObjectKey, Arc<BackendTlsPolicy>>,
     /// ReferenceGrants.
@@ -42,12 +53,16 @@ pub struct Snapshot {
 
 impl Snapshot {
     /// How many objects there are of each kind.
-    pub fn counts(&self) -> [(&'static str, usize); 11] {
+    pub fn counts(&self) -> [(&'static str, usize); 15] {
         [
             ("GatewayClass", self.gateway_classes.len()),
             ("Gateway", self.gateways.len()),
+            ("ListenerSet", self.listener_sets.len()),
             ("HTTPRoute", self.http_routes.len()),
             ("GRPCRoute", self.grpc_routes.len()),
+            ("TLSRoute", self.tls_routes.len()),
+            ("TCPRoute", self.tcp_routes.len()),
+            ("UDPRoute", self.udp_routes.len()),
             ("BackendTLSPolicy", self.backend_tls_policies.len()),
             ("ReferenceGrant", self.reference_grants.len()),
             ("Service", self.services.len()),

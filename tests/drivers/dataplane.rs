@@ -8,7 +8,7 @@ use anyhow::{Context, Result, ensure};
 use gatewasm::envoy::admin::Admin;
 use gatewasm::envoy::process::Launch;
 use gatewasm::envoy::supervisor::Supervisor;
-use gatewasm::model::{Cluster, Endpoint, Gateway, Listener, Model};
+use gatewasm::model::{self, Cluster, Endpoint, Gateway, Listener, Model};
 use gatewasm::object::ObjectKey;
 use gatewasm::render::bootstrap::bootstrap;
 use gatewasm::render::files::files;
@@ -90,10 +90,11 @@ fn key(gateway: &str) -> ObjectKey {
 fn model(cluster: &str, endpoints: &[SocketAddr]) -> Model {
     let listener = Listener {
         port: 80,
-        protocol: Protocol::Http,
+        protocol: model::Protocol::Http,
         hostname: None,
         certificates: vec![],
         client_validation: None,
+        forwards: vec![],
     };
     let gateway = Gateway { addresses: vec![], listeners: BTreeMap::from([("http".into(), listener)]) };
     let endpoints: BTreeSet<Endpoint> = endpoints
@@ -112,9 +113,6 @@ fn model(cluster: &str, endpoints: &[SocketAddr]) -> Model {
     Model {
         gateways: BTreeMap::from([(key("infra/web"), gateway)]),
         clusters: BTreeMap::from([(cluster.into(), Cluster { endpoints, ..Cluster::default() })]),
-        policies: BTreeMap::new(),
-        certificates: BTreeMap::new(),
-        authorities: BTreeMap::new(),
         filter_config: FilterConfig {
             listeners: vec![config::Listener {
                 name: "infra/web/http".into(),
@@ -126,6 +124,7 @@ fn model(cluster: &str, endpoints: &[SocketAddr]) -> Model {
             }],
             ..FilterConfig::default()
         },
+        ..Model::default()
     }
 }
 

@@ -44,7 +44,8 @@ fn provisioned_by(settings: &Settings) -> BTreeMap<Kind, Value> {
     let text = read_to_string(repository().join("tests/provision/gateway.yaml")).unwrap();
     let gateway: Gateway = serde_saphyr::from_str(&text).unwrap();
     let key = ObjectKey::new("infra", "web");
-    let objects = provision(&key, &gateway, &service::ports(&gateway), settings, Some(2), AGENT_PORT);
+    let ports = service::ports(gateway.spec.listeners.iter());
+    let objects = provision(&key, &gateway, &ports, settings, Some(2), AGENT_PORT);
     objects.into_iter().filter_map(|(kind, object)| Some((kind, object?))).collect()
 }
 

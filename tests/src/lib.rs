@@ -19,6 +19,7 @@ pub mod process;
 pub mod running;
 pub mod served;
 pub mod standalone;
+pub mod stream;
 pub mod tls_backend;
 pub mod tools;
 pub mod until;

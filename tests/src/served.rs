@@ -176,7 +176,6 @@ fn merged(
     let pair =
         model::Certificate { chain: certificate.chain.clone(), private_key: certificate.private_key.clone() };
     let mut merged = Model {
-        gateways: BTreeMap::new(),
         clusters,
         policies: policies(configs),
         certificates: BTreeMap::from([(secret.clone(), pair)]),
@@ -186,16 +185,18 @@ fn merged(
             session_key: configs.iter().find_map(|config| config.session_key.clone()),
             ..FilterConfig::default()
         },
+        ..Model::default()
     };
     for (number, config) in configs.iter().enumerate() {
         for listener in &config.listeners {
             let tls = listener.protocol == Protocol::Https;
             let served = model::Listener {
                 port: listener.port,
-                protocol: listener.protocol,
+                protocol: if tls { model::Protocol::Https } else { model::Protocol::Http },
                 hostname: listener.hostname.clone(),
                 certificates: tls.then(|| secret.clone()).into_iter().collect(),
                 client_validation: None,
+                forwards: Vec::new(),
             };
             let listener = Listener {
                 name: prefixed(number, &listener.name),

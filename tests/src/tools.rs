@@ -47,7 +47,7 @@ pub fn free_port() -> Result<u16> {
 }
 
 /// Takes a port of 127.0.0.1 for this process, if it is free. Nobody listens on it yet, but no other test gets it: its
-/// namesake of UDP, which none of them needs, is open as long as the process lives.
+/// namesake of UDP is open as long as the process lives. Who listens for datagrams does so on another loopback address.
 pub fn hold(port: u16) -> bool {
     static HELD: Mutex<Vec<UdpSocket>> = Mutex::new(Vec::new());
     let address = (Ipv4Addr::LOCALHOST, port);

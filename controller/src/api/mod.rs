@@ -9,9 +9,11 @@ mod gateway;
 mod gateway_class;
 mod grpc_route;
 mod http_route;
+mod listener_set;
 mod reference_grant;
 mod route_filter;
 mod shared;
+mod stream_route;
 mod text;
 
 pub use backend_tls_policy::*;
@@ -19,9 +21,11 @@ pub use gateway::*;
 pub use gateway_class::*;
 pub use grpc_route::*;
 pub use http_route::*;
+pub use listener_set::*;
 pub use reference_grant::*;
 pub use route_filter::*;
 pub use shared::*;
+pub use stream_route::*;
 pub use text::*;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
@@ -48,11 +52,19 @@ pub struct Object<S> {
 pub type GatewayClass = Object<GatewayClassSpec>;
 /// `Gateway`.
 pub type Gateway = Object<GatewaySpec>;
+/// `ListenerSet`.
+pub type ListenerSet = Object<ListenerSetSpec>;
 /// `HTTPRoute`.
 pub type HttpRoute = Object<HttpRouteSpec>;
 /// `GRPCRoute`.
 pub type GrpcRoute = Object<GrpcRouteSpec>;
 /// `BackendTLSPolicy`.
 pub type BackendTlsPolicy = Object<BackendTlsPolicySpec>;
+/// `TLSRoute`.
+pub type TlsRoute = Object<TlsRouteSpec>;
+/// `TCPRoute`.
+pub type TcpRoute = Object<StreamRouteSpec>;
+/// `UDPRoute`.
+pub type UdpRoute = Object<StreamRouteSpec>;
 /// `ReferenceGrant`.
 pub type ReferenceGrant = Object<ReferenceGrantSpec>;

@@ -33,11 +33,15 @@ impl Kind {
 }
 
 /// Kinds that are there when their CRDs are.
-pub(super) static GATEWAY_API: [Kind; 6] = [
+pub(super) static GATEWAY_API: [Kind; 10] = [
     Kind::new("GatewayClass", "gatewayclasses", GROUP, &["v1", "v1beta1"]),
     Kind::new("Gateway", "gateways", GROUP, &["v1", "v1beta1"]),
+    Kind::new("ListenerSet", "listenersets", GROUP, &["v1"]),
     Kind::new("HTTPRoute", "httproutes", GROUP, &["v1", "v1beta1"]),
     Kind::new("GRPCRoute", "grpcroutes", GROUP, &["v1"]),
+    Kind::new("TLSRoute", "tlsroutes", GROUP, &["v1"]),
+    Kind::new("TCPRoute", "tcproutes", GROUP, &["v1"]),
+    Kind::new("UDPRoute", "udproutes", GROUP, &["v1"]),
     Kind::new("BackendTLSPolicy", "backendtlspolicies", GROUP, &["v1"]),
     Kind::new("ReferenceGrant", "referencegrants", GROUP, &["v1", "v1beta1"]),
 ];

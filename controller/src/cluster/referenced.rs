@@ -3,10 +3,11 @@
 
 use std::collections::BTreeSet;
 
-use crate::api::{CONTROLLER_NAME, Gateway, SecretObjectReference};
+use crate::api::{CONTROLLER_NAME, Gateway, Listener, SecretObjectReference};
 use crate::object::ObjectKey;
 use crate::snapshot::Snapshot;
 use crate::translate::authorities::Reference;
+use crate::translate::listener_set;
 use crate::translate::reference_grant::{From, Grants};
 
 /// Objects that others refer to.
@@ -31,6 +32,10 @@ pub(super) fn referenced(snapshot: &Snapshot) -> Referenced {
         if is_ours(&gateway.spec.gateway_class_name) {
             let from = From { kind: "Gateway", namespace: &key.namespace };
             found.secrets.extend(secrets(gateway, from, &grants));
+            for (key, set) in listener_set::of(key, gateway, snapshot) {
+                let from = From { kind: "ListenerSet", namespace: &key.namespace };
+                found.secrets.extend(of_listeners(&set.spec.listeners).filter_map(permitted(from, &grants)));
+            }
             found.config_maps.extend(config_maps(gateway, from, &grants));
         }
     }
@@ -43,18 +48,24 @@ pub(super) fn referenced(snapshot: &Snapshot) -> Referenced {
 }
 
 fn secrets(gateway: &Gateway, from: From<'_>, grants: &Grants<'_>) -> impl Iterator<Item = ObjectKey> {
-    let listeners = gateway.spec.listeners.iter().filter_map(|listener| listener.tls.as_ref());
     let backend = gateway.spec.tls.as_ref().and_then(|tls| tls.backend.as_ref());
-    let permitted = move |reference: &SecretObjectReference| {
+    of_listeners(&gateway.spec.listeners)
+        .chain(backend.and_then(|backend| backend.client_certificate_ref.as_ref()))
+        .filter_map(permitted(from, grants))
+}
+
+fn of_listeners(listeners: &[Listener]) -> impl Iterator<Item = &SecretObjectReference> {
+    listeners.iter().filter_map(|listener| listener.tls.as_ref()).flat_map(|tls| &tls.certificate_refs)
+}
+
+/// The Secret that a reference names, if `from` may refer to it.
+fn permitted(from: From<'_>, grants: &Grants<'_>) -> impl Fn(&SecretObjectReference) -> Option<ObjectKey> {
+    move |reference| {
         let namespace = reference.namespace.as_deref().unwrap_or(from.namespace);
         let key = ObjectKey::new(namespace, &reference.name);
         let is_secret = reference.group.is_empty() && reference.kind == "Secret";
         (is_secret && grants.permit(from, "Secret", &key)).then_some(key)
-    };
-    listeners
-        .flat_map(|tls| &tls.certificate_refs)
-        .chain(backend.and_then(|backend| backend.client_certificate_ref.as_ref()))
-        .filter_map(permitted)
+    }
 }
 
 fn config_maps(gateway: &Gateway, from: From<'_>, grants: &Grants<'_>) -> impl Iterator<Item = ObjectKey> {

@@ -88,10 +88,8 @@ fn refuse(statuses: &mut Statuses, gateway: &ObjectKey, listener: &str, fault: &
 
 #[cfg(test)]
 mod tests {
-    use gatewasm_routing::config::{FilterConfig, Protocol};
-
     use super::*;
-    use crate::model::{Gateway, Listener};
+    use crate::model::{Gateway, Listener, Protocol};
     use crate::status::{Condition, GatewayStatus, ListenerStatus};
 
     /// Gateways by name, age in seconds, addresses and ports; returned are the ports that each has, and the faults.
@@ -106,15 +104,9 @@ mod tests {
             hostname: None,
             certificates: vec![],
             client_validation: None,
+            forwards: vec![],
         };
-        let mut model = Model {
-            gateways: BTreeMap::new(),
-            clusters: BTreeMap::new(),
-            policies: BTreeMap::new(),
-            certificates: BTreeMap::new(),
-            authorities: BTreeMap::new(),
-            filter_config: FilterConfig::default(),
-        };
+        let mut model = Model::default();
         let mut statuses = Statuses::default();
         let mut ages = BTreeMap::new();
         for (name, age, addresses, ports) in gateways {
@@ -138,6 +130,7 @@ mod tests {
             let status = GatewayStatus {
                 conditions: vec![programmed()],
                 listeners: listeners.keys().map(status).collect(),
+                attached_listener_sets: None,
                 addresses: None,
             };
             statuses.gateways.insert(key.clone(), status);

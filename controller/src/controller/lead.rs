@@ -17,7 +17,7 @@ use super::host;
 use super::left::left;
 use super::plan::Plans;
 use super::session_key::SessionKey;
-use super::statuses::Published;
+use super::statuses::{Complete, Published};
 use super::turns::{Objects, Turns};
 use crate::api::Gateway;
 use crate::bundle::Bundle;
@@ -28,8 +28,11 @@ use crate::cluster::deliver::{Delivery, Progress, Tools, Wanted};
 use crate::cluster::metrics::Metrics;
 use crate::cluster::status::StatusWriter;
 use crate::cluster::{Facts, Revisions, Store, View};
-use crate::data_plane::{Delivered, Judgement, Pod, SILENCE, Unprogrammed, complete, judge};
+use crate::data_plane::{
+    Delivered, Judgement, Pod, SILENCE, Unprogrammed, complete, complete_listener_set, judge,
+};
 use crate::fault::Fault;
+use crate::model::Transport;
 use crate::object::{ObjectKey, ObjectRef};
 use crate::provision::addresses::{Addresses, addresses, host_addresses};
 use crate::provision::names::{Names, label_value};
@@ -200,11 +203,11 @@ impl Lead {
             self.leaving.entry(key.clone()).or_insert_with(start);
         }
         let claims = bundles.keys().map(|key| (key.clone(), agent_port(key, view))).collect();
-        let agent_ports = self.agent_ports.give(self.settings.network, &claims);
+        let agent_ports = self.agent_ports.give(self.settings.network, &claims).clone();
         let provisioned = bundles.keys().filter(|key| stays(key)).filter_map(|key| {
             let gateway = view.snapshot.gateways.get(key)?;
             let replicas = replicas(key, view);
-            let (ports, agent_port) = (service::ports(gateway), *agent_ports.get(key)?);
+            let (ports, agent_port) = (self.ports(key, gateway, view), *agent_ports.get(key)?);
             let objects = provision(key, gateway, &ports, &self.settings, replicas, agent_port);
             Some((key.clone(), objects))
         });
@@ -248,11 +251,22 @@ impl Lead {
         self.agents.ask(&asked);
     }
 
+    /// The ports of a Gateway's Service: also those of ListenerSets that it takes.
+    fn ports(&self, key: &ObjectKey, gateway: &Gateway, view: &View) -> BTreeSet<(u16, Transport)> {
+        let sets = self.statuses.listener_sets.iter();
+        let sets = sets.filter(|(_, status)| status.gateway == *key && status.is_attached);
+        let sets = sets.filter_map(|(set, _)| view.snapshot.listener_sets.get(set));
+        service::ports(gateway.spec.listeners.iter().chain(sets.flat_map(|set| &set.spec.listeners)))
+    }
+
     /// Says what may be said.
     fn publish(&mut self, view: &View) {
-        let mut gateways = self.statuses.gateways.clone();
+        let mut of = Complete {
+            gateways: self.statuses.gateways.clone(),
+            listener_sets: self.statuses.listener_sets.clone(),
+        };
         let mut judgements = BTreeMap::new();
-        for (key, status) in &mut gateways {
+        for (key, status) in &mut of.gateways {
             let (Some(plane), Some(gateway)) = (self.planes.get(key), view.snapshot.gateways.get(key)) else {
                 continue;
             };
@@ -260,7 +274,12 @@ impl Lead {
             complete(status, &judgement, self.addresses(key, gateway, view));
             judgements.insert(key.clone(), judgement);
         }
-        self.published.publish(&self.statuses, &gateways, &judgements, view, &self.writer);
+        for status in of.listener_sets.values_mut() {
+            if let Some(judgement) = judgements.get(&status.gateway) {
+                complete_listener_set(status, judgement);
+            }
+        }
+        self.published.publish(&self.statuses, &of, &judgements, view, &self.writer);
     }
 
     /// Where a Gateway is reached.

@@ -12,7 +12,9 @@ use crate::cluster::{Held, View};
 use crate::data_plane::Judgement;
 use crate::object::{ObjectKey, ObjectRef};
 use crate::status::merge::{Desired, names_us};
-use crate::status::{GatewayClassStatus, GatewayStatus, PolicyStatus, RouteStatus, Statuses};
+use crate::status::{
+    GatewayClassStatus, GatewayStatus, ListenerSetStatus, PolicyStatus, RouteStatus, Statuses,
+};
 
 /// The status of a route that names no Gateway of ours any more.
 static NO_PARENTS: RouteStatus = RouteStatus { parents: Vec::new() };
@@ -27,6 +29,12 @@ pub(super) struct Published {
     last: Option<(Arc<Statuses>, BTreeSet<ObjectKey>)>,
 }
 
+/// Statuses that say what only data planes can tell.
+pub(super) struct Complete {
+    pub(super) gateways: BTreeMap<ObjectKey, GatewayStatus>,
+    pub(super) listener_sets: BTreeMap<ObjectKey, ListenerSetStatus>,
+}
+
 /// One object.
 struct Seen {
     /// As the watch showed it when it was looked at last.
@@ -39,16 +47,17 @@ struct Seen {
 enum Wish<'a> {
     GatewayClass(&'a GatewayClassStatus),
     Gateway(&'a GatewayStatus),
+    ListenerSet(&'a ListenerSetStatus),
     Route(&'a RouteStatus),
     Policy(&'a PolicyStatus),
 }
 
 impl Published {
-    /// Hands the statuses that may be published to `writer`; of Gateways those in `gateways`, which are complete.
+    /// Hands the statuses that may be published to `writer`; of Gateways and ListenerSets those in `complete`.
     pub(super) fn publish(
         &mut self,
         statuses: &Arc<Statuses>,
-        gateways: &BTreeMap<ObjectKey, GatewayStatus>,
+        complete: &Complete,
         judgements: &BTreeMap<ObjectKey, Judgement>,
         view: &View,
         writer: &StatusWriter,
@@ -63,10 +72,10 @@ impl Published {
             let seen = self.objects.get(object);
             let is_seen = seen.is_some_and(|seen| Arc::ptr_eq(&seen.held, held));
             // What a Gateway's status says does not depend on the statuses alone.
-            if is_seen && !is_new && object.kind != "Gateway" {
+            if is_seen && !is_new && !matches!(object.kind.as_str(), "Gateway" | "ListenerSet") {
                 continue;
             }
-            let wish = wish(object, held, statuses, gateways, &waited_for);
+            let wish = wish(object, held, statuses, complete, &waited_for);
             let wish = wish.filter(|wish| {
                 let last = seen.and_then(|seen| seen.wanted.as_ref());
                 !last.is_some_and(|(last, of)| Arc::ptr_eq(of, held) && wish.is(last))
@@ -100,18 +109,23 @@ fn wish<'a>(
     object: &ObjectRef,
     held: &Held,
     statuses: &'a Statuses,
-    gateways: &'a BTreeMap<ObjectKey, GatewayStatus>,
+    complete: &'a Complete,
     waited_for: &BTreeSet<ObjectKey>,
 ) -> Option<Wish<'a>> {
     let key = ObjectKey::new(object.namespace.clone().unwrap_or_default(), &object.name);
     let waits = |parent: &ParentReference| {
-        let namespace = parent.namespace.as_ref().unwrap_or(&key.namespace);
-        waited_for.contains(&ObjectKey::new(namespace, &parent.name))
+        let named = ObjectKey::new(parent.namespace.as_ref().unwrap_or(&key.namespace), &parent.name);
+        let set = statuses.listener_sets.get(&named).filter(|_| parent.kind == "ListenerSet");
+        waited_for.contains(set.map_or(&named, |set| &set.gateway))
     };
     let routes = match object.kind.as_str() {
         "GatewayClass" => return statuses.gateway_classes.get(&object.name).map(Wish::GatewayClass),
         "Gateway" if waited_for.contains(&key) => return None,
-        "Gateway" => return gateways.get(&key).map(Wish::Gateway),
+        "Gateway" => return complete.gateways.get(&key).map(Wish::Gateway),
+        "ListenerSet" => {
+            let status = complete.listener_sets.get(&key)?;
+            return (!waited_for.contains(&status.gateway)).then_some(Wish::ListenerSet(status));
+        }
         "BackendTLSPolicy" => {
             let Some(status) = statuses.backend_tls_policies.get(&key) else {
                 return names_us(&held.status).then_some(Wish::Policy(&NO_ANCESTORS));
@@ -119,9 +133,7 @@ fn wish<'a>(
             let waits = status.ancestors.iter().any(|ancestor| waits(&ancestor.ancestor_ref));
             return (!waits).then_some(Wish::Policy(status));
         }
-        "HTTPRoute" => &statuses.http_routes,
-        "GRPCRoute" => &statuses.grpc_routes,
-        _ => return None,
+        kind => statuses.routes_of(kind)?,
     };
     let Some(status) = routes.get(&key) else {
         return names_us(&held.status).then_some(Wish::Route(&NO_PARENTS));
@@ -144,6 +156,7 @@ impl Wish<'_> {
         match (self, desired) {
             (Self::GatewayClass(wish), Desired::GatewayClass(desired)) => *wish == desired,
             (Self::Gateway(wish), Desired::Gateway(desired)) => *wish == desired,
+            (Self::ListenerSet(wish), Desired::ListenerSet(desired)) => *wish == desired,
             (Self::Route(wish), Desired::Route(desired)) => *wish == desired,
             (Self::Policy(wish), Desired::Policy(desired)) => *wish == desired,
             _ => false,
@@ -154,6 +167,7 @@ impl Wish<'_> {
         match self {
             Self::GatewayClass(status) => Desired::GatewayClass(status.clone()),
             Self::Gateway(status) => Desired::Gateway(status.clone()),
+            Self::ListenerSet(status) => Desired::ListenerSet(status.clone()),
             Self::Route(status) => Desired::Route(status.clone()),
             Self::Policy(status) => Desired::Policy(status.clone()),
         }

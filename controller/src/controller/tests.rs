@@ -17,6 +17,7 @@ use crate::cluster::clear::Clearance;
 use crate::cluster::deliver::Tools;
 use crate::cluster::fake::FakeApi;
 use crate::cluster::{Store, View, follow};
+use crate::model::Transport;
 use crate::object::ObjectKey;
 use crate::provision::pod::AGENT_PORT;
 use crate::provision::{Kind, Settings, provision};
@@ -79,7 +80,10 @@ async fn until(store: &Store, holds: impl Fn(&View) -> bool) -> View {
 /// The Gateways whose Deployments are not held back.
 fn applied(turns: &mut Turns, view: &View) -> Vec<String> {
     let objects = view.snapshot.gateways.iter().map(|(key, gateway)| {
-        (key.clone(), provision(key, gateway, &[80].into(), &Settings::default(), None, AGENT_PORT))
+        (
+            key.clone(),
+            provision(key, gateway, &[(80, Transport::Tcp)].into(), &Settings::default(), None, AGENT_PORT),
+        )
     });
     let mut objects: BTreeMap<_, _> = objects.collect();
     turns.hold_back(&mut objects, view);
@@ -103,7 +107,7 @@ async fn of_the_deployments_of_an_earlier_release_one_is_changed_at_a_time() {
     let wanted = provision(
         &ObjectKey::new("infra", "a"),
         &view.snapshot.gateways[&ObjectKey::new("infra", "a")],
-        &[80].into(),
+        &[(80, Transport::Tcp)].into(),
         &Settings::default(),
         None,
         AGENT_PORT,

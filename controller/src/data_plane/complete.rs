@@ -1,7 +1,7 @@
 //! The part of a Gateway's status that only its data plane can tell: addresses, and whether it is programmed.
 
 use crate::provision::addresses::Addresses;
-use crate::status::{Condition, ConditionStatus, GatewayStatus, PROGRAMMED};
+use crate::status::{Condition, ConditionStatus, GatewayStatus, ListenerSetStatus, PROGRAMMED};
 
 use super::programmed::Judgement;
 
@@ -26,15 +26,25 @@ pub fn complete(status: &mut GatewayStatus, judgement: &Judgement, addresses: Ad
         }
     }
     if judgement.programmed.is_err() {
-        let message = "The Gateway's data plane does not serve it yet; see the Gateway's conditions.";
-        for listener in &mut status.listeners {
-            let conditions = listener.conditions.iter_mut();
-            for condition in
-                conditions.filter(|it| it.kind == PROGRAMMED && it.status == ConditionStatus::True)
-            {
-                refuse(condition, "Pending", message);
-            }
-        }
+        let conditions = status.listeners.iter_mut().flat_map(|listener| &mut listener.conditions);
+        refuse_all(conditions, "Pending");
+    }
+}
+
+/// Completes what `translate` says of a ListenerSet of the Gateway.
+pub fn complete_listener_set(status: &mut ListenerSetStatus, judgement: &Judgement) {
+    if judgement.programmed.is_err() {
+        refuse_all(status.conditions.iter_mut(), "ParentNotProgrammed");
+        let conditions = status.listeners.iter_mut().flat_map(|listener| &mut listener.conditions);
+        refuse_all(conditions, "Pending");
+    }
+}
+
+/// What is `Programmed` is not, because the data plane is not.
+fn refuse_all<'c>(conditions: impl Iterator<Item = &'c mut Condition>, reason: &str) {
+    let message = "The Gateway's data plane does not serve it yet; see the Gateway's conditions.";
+    for condition in conditions.filter(|it| it.kind == PROGRAMMED && it.status == ConditionStatus::True) {
+        refuse(condition, reason, message);
     }
 }
 
@@ -69,7 +79,12 @@ mod tests {
             attached_routes: 0,
             conditions: vec![condition(listener)],
         };
-        GatewayStatus { conditions: vec![condition(gateway)], listeners: vec![listener], addresses: None }
+        GatewayStatus {
+            conditions: vec![condition(gateway)],
+            listeners: vec![listener],
+            attached_listener_sets: None,
+            addresses: None,
+        }
     }
 
     /// Reasons of the Gateway's and the listener's condition, and the Gateway's message.

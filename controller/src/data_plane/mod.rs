@@ -4,5 +4,5 @@
 mod complete;
 mod programmed;
 
-pub use complete::complete;
+pub use complete::{complete, complete_listener_set};
 pub use programmed::{Delivered, Judgement, Pod, SILENCE, Unprogrammed, judge};

@@ -2,10 +2,10 @@
 
 use std::collections::BTreeSet;
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, UdpSocket};
 
 use crate::fault::Fault;
-use crate::model::{Gateway, Model};
+use crate::model::{Gateway, Model, Transport};
 use crate::object::{ObjectKey, ObjectRef};
 use crate::problem::{Problem, Severity};
 use crate::render::Bindings;
@@ -36,8 +36,12 @@ pub struct Plan {
 }
 
 /// Tries to bind an address, as Envoy will.
-pub fn can_bind(address: SocketAddr) -> Result<(), Refused> {
-    TcpListener::bind(address).map(drop).map_err(|error| match error.kind() {
+pub fn can_bind(address: SocketAddr, transport: Transport) -> Result<(), Refused> {
+    let bound = match transport {
+        Transport::Tcp => TcpListener::bind(address).map(drop),
+        Transport::Udp => UdpSocket::bind(address).map(drop),
+    };
+    bound.map_err(|error| match error.kind() {
         io::ErrorKind::AddrInUse => Refused::InUse,
         io::ErrorKind::PermissionDenied => Refused::NotPermitted,
         io::ErrorKind::AddrNotAvailable => Refused::NoSuchAddress,
@@ -49,13 +53,15 @@ pub fn can_bind(address: SocketAddr) -> Result<(), Refused> {
 /// next loopback address on which no other Gateway wants one of the same ports. A port that may not be bound is moved
 /// up by `port_offset`.
 ///
+/// A port of a Gateway has the same address for connections and datagrams.
+///
 /// What `previous` holds is kept, so that a Gateway stays where it is when others come and go; it is not asked for,
 /// because our own Envoy listens there.
 pub fn plan(
     model: &Model,
     previous: &Bindings,
     port_offset: u16,
-    can_bind: impl Fn(SocketAddr) -> Result<(), Refused>,
+    can_bind: impl Fn(SocketAddr, Transport) -> Result<(), Refused>,
 ) -> Plan {
     let mut planner = Planner {
         plan: Plan::default(),
@@ -88,7 +94,7 @@ struct Planner<F> {
     can_bind: F,
 }
 
-impl<F: Fn(SocketAddr) -> Result<(), Refused>> Planner<F> {
+impl<F: Fn(SocketAddr, Transport) -> Result<(), Refused>> Planner<F> {
     /// The port that a Gateway wants is its own on that address even where it got another.
     fn take(&mut self, place: (ObjectKey, u16), address: SocketAddr) {
         self.taken.extend([address, SocketAddr::new(address.ip(), place.1)]);
@@ -110,7 +116,7 @@ impl<F: Fn(SocketAddr) -> Result<(), Refused>> Planner<F> {
         for port in new {
             let mut order: Vec<IpAddr> = together.into_iter().collect();
             order.extend(candidates.iter().filter(|ip| Some(**ip) != together));
-            match self.find(&order, home, port) {
+            match self.find(&order, home, port, &transports(gateway, port)) {
                 Ok(address) => self.take((key.clone(), port), address),
                 Err((address, why)) => self.plan.problems.push(problem(key, gateway, port, address, &why)),
             }
@@ -124,21 +130,22 @@ impl<F: Fn(SocketAddr) -> Result<(), Refused>> Planner<F> {
         order: &[IpAddr],
         home: Option<IpAddr>,
         port: u16,
+        transports: &BTreeSet<Transport>,
     ) -> Result<SocketAddr, (SocketAddr, Refused)> {
         let mut failed = None;
         for ip in order {
             let address = SocketAddr::new(*ip, port);
-            let refused = match self.check(address) {
+            let refused = match self.check(address, transports) {
                 Ok(()) => return Ok(address),
                 Err(refused) => refused,
             };
             match refused {
                 // Of another Gateway of ours: try the next address.
                 Refused::InUse if self.is_taken(address) => {}
-                Refused::NotPermitted => return self.shifted(address).ok_or((address, refused)),
+                Refused::NotPermitted => return self.shifted(address, transports).ok_or((address, refused)),
                 Refused::NoSuchAddress if home.is_some_and(|home| home != *ip) => {
                     let home = SocketAddr::new(home.unwrap_or(*ip), port);
-                    return self.shifted(home).ok_or((home, Refused::InUse));
+                    return self.shifted(home, transports).ok_or((home, Refused::InUse));
                 }
                 refused => return Err((address, refused)),
             }
@@ -148,23 +155,23 @@ impl<F: Fn(SocketAddr) -> Result<(), Refused>> Planner<F> {
         Err(failed.unwrap_or((nowhere, Refused::NoSuchAddress)))
     }
 
-    fn check(&self, address: SocketAddr) -> Result<(), Refused> {
+    fn check(&self, address: SocketAddr, transports: &BTreeSet<Transport>) -> Result<(), Refused> {
         if self.is_taken(address) {
             return Err(Refused::InUse);
         }
         if self.held.contains(&address) {
             return Ok(());
         }
-        (self.can_bind)(address)
+        transports.iter().try_for_each(|transport| (self.can_bind)(address, *transport))
     }
 
     /// The first port that is free, in steps of the offset.
-    fn shifted(&self, address: SocketAddr) -> Option<SocketAddr> {
+    fn shifted(&self, address: SocketAddr, transports: &BTreeSet<Transport>) -> Option<SocketAddr> {
         let step = usize::from(self.port_offset.max(1));
         let ports = (usize::from(address.port())..=usize::from(u16::MAX)).step_by(step).skip(1);
         let mut shifted =
             ports.filter_map(|port| Some(SocketAddr::new(address.ip(), u16::try_from(port).ok()?)));
-        shifted.find(|address| self.check(*address).is_ok())
+        shifted.find(|address| self.check(*address, transports).is_ok())
     }
 
     /// Whether a Gateway of ours has the port on that address, or on all addresses.
@@ -179,6 +186,11 @@ impl<F: Fn(SocketAddr) -> Result<(), Refused>> Planner<F> {
 fn ports(gateway: &Gateway) -> impl Iterator<Item = u16> + '_ {
     let ports: BTreeSet<u16> = gateway.listeners.values().map(|listener| listener.port).collect();
     ports.into_iter()
+}
+
+fn transports(gateway: &Gateway, port: u16) -> BTreeSet<Transport> {
+    let listeners = gateway.listeners.values().filter(|listener| listener.port == port);
+    listeners.map(|listener| listener.protocol.transport()).collect()
 }
 
 fn fits(gateway: &Gateway, ip: IpAddr) -> bool {
@@ -220,12 +232,8 @@ fn problem(key: &ObjectKey, gateway: &Gateway, port: u16, address: SocketAddr, w
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
-
-    use gatewasm_routing::config::{FilterConfig, Protocol};
-
     use super::*;
-    use crate::model::Listener;
+    use crate::model::{Listener, Protocol};
 
     fn model(gateways: &[(&str, &[&str], &[u16])]) -> Model {
         let gateways = gateways.iter().map(|(name, addresses, ports)| {
@@ -236,6 +244,7 @@ mod tests {
                     hostname: None,
                     certificates: vec![],
                     client_validation: None,
+                    forwards: vec![],
                 };
                 (format!("http-{port}"), listener)
             };
@@ -245,17 +254,10 @@ mod tests {
             };
             (ObjectKey::new("infra", *name), gateway)
         });
-        Model {
-            gateways: gateways.collect(),
-            clusters: BTreeMap::new(),
-            policies: BTreeMap::new(),
-            certificates: BTreeMap::new(),
-            authorities: BTreeMap::new(),
-            filter_config: FilterConfig::default(),
-        }
+        Model { gateways: gateways.collect(), ..Model::default() }
     }
 
-    fn free(_: SocketAddr) -> Result<(), Refused> {
+    fn free(_: SocketAddr, _: Transport) -> Result<(), Refused> {
         Ok(())
     }
 
@@ -289,7 +291,7 @@ mod tests {
     fn gateways_stay_where_they_are() {
         let both = model(&[("a", &[], &[80]), ("b", &[], &[80])]);
         let first = plan(&both, &Bindings::new(), 10_000, free);
-        let in_use = |_| Err(Refused::InUse);
+        let in_use = |_, _| Err(Refused::InUse);
         assert_eq!(plan(&both, &first.bindings, 10_000, in_use).bindings, first.bindings);
         let only_b = model(&[("b", &[], &[80])]);
         let second = plan(&only_b, &first.bindings, 10_000, in_use);
@@ -302,7 +304,7 @@ mod tests {
     #[test]
     fn an_address_that_our_own_envoy_gives_up_can_be_taken_over() {
         let previous = plan(&model(&[("a", &[], &[80])]), &Bindings::new(), 10_000, free).bindings;
-        let plan = plan(&model(&[("b", &[], &[80])]), &previous, 10_000, |_| Err(Refused::InUse));
+        let plan = plan(&model(&[("b", &[], &[80])]), &previous, 10_000, |_, _| Err(Refused::InUse));
         assert_eq!(shown(&plan), ["b:80 127.0.0.1:80"]);
     }
 
@@ -316,7 +318,7 @@ mod tests {
 
     #[test]
     fn a_port_that_may_not_be_bound_is_moved_up() {
-        let low = |it: SocketAddr| if it.port() < 1024 { Err(Refused::NotPermitted) } else { Ok(()) };
+        let low = |it: SocketAddr, _| if it.port() < 1024 { Err(Refused::NotPermitted) } else { Ok(()) };
         let model = model(&[("a", &[], &[80, 8080]), ("b", &[], &[80])]);
         let plan = plan(&model, &Bindings::new(), 10_000, low);
         assert_eq!(shown(&plan), ["a:80 127.0.0.1:10080", "a:8080 127.0.0.1:8080", "b:80 127.0.0.2:10080"]);
@@ -324,7 +326,7 @@ mod tests {
 
     #[test]
     fn with_one_loopback_address_the_second_gateway_gets_a_shifted_port() {
-        let one = |it: SocketAddr| {
+        let one = |it: SocketAddr, _| {
             if it.ip() == IpAddr::V4(Ipv4Addr::LOCALHOST) { Ok(()) } else { Err(Refused::NoSuchAddress) }
         };
         let model = model(&[("a", &[], &[8080]), ("b", &[], &[8080])]);
@@ -334,7 +336,7 @@ mod tests {
 
     #[test]
     fn a_port_of_another_program_is_a_problem_of_that_port_alone() {
-        let used = |it: SocketAddr| if it.port() == 8080 { Err(Refused::InUse) } else { Ok(()) };
+        let used = |it: SocketAddr, _| if it.port() == 8080 { Err(Refused::InUse) } else { Ok(()) };
         let plan = plan(&model(&[("a", &[], &[8080, 8081])]), &Bindings::new(), 10_000, used);
         assert_eq!(shown(&plan), ["a:8081 127.0.0.1:8081"]);
         let [problem] = plan.problems.as_slice() else { panic!("{:?}", plan.problems) };
@@ -354,8 +356,18 @@ mod tests {
     }
 
     #[test]
+    fn a_port_of_datagrams_is_tried_with_datagrams() {
+        let mut model = model(&[("a", &[], &[53])]);
+        for listener in model.gateways.values_mut().flat_map(|it| it.listeners.values_mut()) {
+            listener.protocol = Protocol::Udp;
+        }
+        let used = |_: SocketAddr, it| if it == Transport::Udp { Ok(()) } else { Err(Refused::InUse) };
+        assert_eq!(shown(&plan(&model, &Bindings::new(), 0, used)), ["a:53 127.0.0.1:53"]);
+    }
+
+    #[test]
     fn an_address_of_another_machine_is_a_problem() {
-        let plan = plan(&model(&[("a", &["192.0.2.1"], &[80])]), &Bindings::new(), 10_000, |_| {
+        let plan = plan(&model(&[("a", &["192.0.2.1"], &[80])]), &Bindings::new(), 10_000, |_, _| {
             Err(Refused::NoSuchAddress)
         });
         assert!(plan.problems[0].message.contains("no address 192.0.2.1"), "{:?}", plan.problems);

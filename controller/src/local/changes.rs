@@ -44,8 +44,12 @@ pub fn between(old: &Snapshot, new: &Snapshot) -> Vec<Change> {
     let mut all = Vec::new();
     compare(&old.gateway_classes, &new.gateway_classes, cluster("GatewayClass"), &mut all);
     compare(&old.gateways, &new.gateways, namespaced("Gateway"), &mut all);
+    compare(&old.listener_sets, &new.listener_sets, namespaced("ListenerSet"), &mut all);
     compare(&old.http_routes, &new.http_routes, namespaced("HTTPRoute"), &mut all);
     compare(&old.grpc_routes, &new.grpc_routes, namespaced("GRPCRoute"), &mut all);
+    compare(&old.tls_routes, &new.tls_routes, namespaced("TLSRoute"), &mut all);
+    compare(&old.tcp_routes, &new.tcp_routes, namespaced("TCPRoute"), &mut all);
+    compare(&old.udp_routes, &new.udp_routes, namespaced("UDPRoute"), &mut all);
     compare(&old.backend_tls_policies, &new.backend_tls_policies, namespaced("BackendTLSPolicy"), &mut all);
     compare(&old.reference_grants, &new.reference_grants, namespaced("ReferenceGrant"), &mut all);
     compare(&old.services, &new.services, namespaced("Service"), &mut all);

@@ -6,12 +6,11 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
 
-use gatewasm_routing::config::Protocol;
 use serde::Serialize;
 
 use super::changes::Change;
 use crate::envoy::supervisor::Event;
-use crate::model::Model;
+use crate::model::{Model, Protocol};
 use crate::problem::{self, Problem, Severity};
 use crate::render::Bindings;
 use crate::table::table;
@@ -39,7 +38,7 @@ pub struct Served {
     pub name: String,
     /// Name of the listener.
     pub listener: String,
-    /// HTTP or HTTPS.
+    /// What it speaks.
     pub protocol: Protocol,
     /// Its hostname, if it has one.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -242,6 +241,9 @@ fn scheme(protocol: Protocol) -> &'static str {
     match protocol {
         Protocol::Http => "http",
         Protocol::Https => "https",
+        Protocol::Tls => "tls",
+        Protocol::Tcp => "tcp",
+        Protocol::Udp => "udp",
     }
 }
 

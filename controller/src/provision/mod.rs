@@ -18,6 +18,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use crate::api;
+use crate::model::Transport;
 use crate::object::ObjectKey;
 
 /// The image of gatewasm itself, where nobody names another.
@@ -136,7 +137,7 @@ pub enum Kind {
 pub fn provision(
     key: &ObjectKey,
     gateway: &api::Gateway,
-    ports: &BTreeSet<u16>,
+    ports: &BTreeSet<(u16, Transport)>,
     settings: &Settings,
     replicas: Option<i32>,
     agent_port: u16,

@@ -8,27 +8,39 @@ use super::names::Names;
 use super::pod::AGENT_PORT;
 use super::{Network, ServiceType, Settings, addresses, labels};
 use crate::api;
+use crate::model::Transport;
 use crate::object::ObjectKey;
 
 /// Ports that a Gateway's Service has: those of its listeners, served or not. A listener that cannot be served for a
 /// while, as when its Secret is replaced, must not cost the Service its node port.
-pub fn ports(gateway: &api::Gateway) -> BTreeSet<u16> {
-    let known = |listener: &&api::Listener| matches!(listener.protocol.as_str(), "HTTP" | "HTTPS");
-    gateway.spec.listeners.iter().filter(known).map(|listener| listener.port.get()).collect()
+pub fn ports<'l>(listeners: impl Iterator<Item = &'l api::Listener>) -> BTreeSet<(u16, Transport)> {
+    let port = |listener: &api::Listener| {
+        let transport = match listener.protocol.as_str() {
+            "HTTP" | "HTTPS" | "TLS" | "TCP" => Transport::Tcp,
+            "UDP" => Transport::Udp,
+            _ => return None,
+        };
+        Some((listener.port.get(), transport))
+    };
+    listeners.filter_map(port).collect()
 }
 
 /// None without a port: the API server takes no such Service. And none where Envoy is at the addresses itself.
 pub(super) fn service(
     key: &ObjectKey,
     gateway: &api::Gateway,
-    ports: &BTreeSet<u16>,
+    ports: &BTreeSet<(u16, Transport)>,
     settings: &Settings,
 ) -> Option<Value> {
     // The agent speaks of the inside of the data plane, and is no client's business.
     let ports: Vec<Value> = ports
         .iter()
-        .filter(|port| **port != AGENT_PORT)
-        .map(|port| json!({"name": format!("tcp-{port}"), "port": port, "targetPort": port, "protocol": "TCP"}))
+        .filter(|(port, _)| *port != AGENT_PORT)
+        .map(|(port, transport)| {
+            let protocol = transport.name();
+            let name = format!("{}-{port}", protocol.to_lowercase());
+            json!({"name": name, "port": port, "targetPort": port, "protocol": protocol})
+        })
         .collect();
     if ports.is_empty() || settings.network == Network::Host {
         return None;
@@ -61,11 +73,11 @@ mod tests {
     use crate::provision::tests::{gateway, key};
 
     fn spec(gateway: &api::Gateway, settings: &Settings) -> Value {
-        service(&key(), gateway, &[443, 80].into(), settings).unwrap()["spec"].take()
+        service(&key(), gateway, &[(443, Transport::Tcp), (80, Transport::Tcp)].into(), settings).unwrap()["spec"].take()
     }
 
     #[test]
-    fn there_is_one_port_per_number() {
+    fn there_is_one_port_per_number_and_transport() {
         let listener =
             |name: &str, port: u16, protocol: &str| json!({"name": name, "port": port, "protocol": protocol});
         let gateway = gateway(json!({"listeners": [
@@ -73,13 +85,18 @@ mod tests {
             listener("b", 443, "HTTPS"),
             listener("c", 8080, "HTTP"),
             listener("d", 99, "example.com/own"),
+            listener("e", 443, "TLS"),
+            listener("f", 443, "UDP"),
         ]}));
-        assert_eq!(ports(&gateway), [443, 8080].into());
-        let service = service(&key(), &gateway, &ports(&gateway), &Settings::default()).unwrap();
+        let tcp = |port| (port, Transport::Tcp);
+        assert_eq!(ports(gateway.spec.listeners.iter()), [tcp(443), (443, Transport::Udp), tcp(8080)].into());
+        let service =
+            service(&key(), &gateway, &ports(gateway.spec.listeners.iter()), &Settings::default()).unwrap();
         assert_eq!(
             service["spec"]["ports"],
             json!([
                 {"name": "tcp-443", "port": 443, "targetPort": 443, "protocol": "TCP"},
+                {"name": "udp-443", "port": 443, "targetPort": 443, "protocol": "UDP"},
                 {"name": "tcp-8080", "port": 8080, "targetPort": 8080, "protocol": "TCP"},
             ])
         );
@@ -88,7 +105,7 @@ mod tests {
     #[test]
     fn the_agent_is_never_exposed() {
         let of = |ports: &[u16]| {
-            let ports = ports.iter().copied().collect();
+            let ports = ports.iter().map(|port| (*port, Transport::Tcp)).collect();
             service(&key(), &gateway(json!({})), &ports, &Settings::default())
         };
         assert_eq!(of(&[AGENT_PORT]), None);

@@ -30,8 +30,8 @@ pub(super) fn gateway(fields: Value) -> api::Gateway {
 
 /// With every object that there can be.
 fn objects(gateway: &api::Gateway) -> BTreeMap<Kind, Value> {
-    let objects =
-        provision(&key(), gateway, &service::ports(gateway), &Settings::default(), Some(3), pod::AGENT_PORT);
+    let ports = service::ports(gateway.spec.listeners.iter());
+    let objects = provision(&key(), gateway, &ports, &Settings::default(), Some(3), pod::AGENT_PORT);
     objects.into_iter().map(|(kind, object)| (kind, object.unwrap())).collect()
 }
 
@@ -66,8 +66,8 @@ fn objects_have_the_fields_of_their_kinds_and_no_others() {
 #[test]
 fn the_pod_template_knows_nothing_of_what_is_served() {
     let deployment = |gateway: &api::Gateway, replicas| {
-        provision(&key(), gateway, &service::ports(gateway), &Settings::default(), replicas, pod::AGENT_PORT)
-            [&Kind::Deployment]
+        let ports = service::ports(gateway.spec.listeners.iter());
+        provision(&key(), gateway, &ports, &Settings::default(), replicas, pod::AGENT_PORT)[&Kind::Deployment]
             .clone()
             .unwrap()
     };

@@ -1,4 +1,4 @@
-//! One line of JSON per request on Envoy's standard output. With a single Envoy route, Envoy's own route name says
+//! One line of JSON per request or L4 connection on Envoy's standard output. With a single Envoy route, Envoy's own route name says
 //! nothing: listener, route and rule come from the filter, through filter state.
 
 use gatewasm_routing::wire;
@@ -6,11 +6,31 @@ use serde_json::{Value, json};
 
 /// Envoy's `AccessLog` to standard output.
 pub(super) fn stdout() -> Value {
+    with(&fields())
+}
+
+/// The same for connections of a listener that go to an L4 route.
+pub(super) fn of_connections(listener: &str, route: &str) -> Value {
+    with(&json!({
+        "time": "%START_TIME%",
+        "serverName": "%REQUESTED_SERVER_NAME%",
+        "flags": "%RESPONSE_FLAGS%",
+        "durationMs": "%DURATION%",
+        "bytesReceived": "%BYTES_RECEIVED%",
+        "bytesSent": "%BYTES_SENT%",
+        "listener": listener,
+        "route": route,
+        "upstream": "%UPSTREAM_HOST%",
+        "client": "%DOWNSTREAM_REMOTE_ADDRESS%",
+    }))
+}
+
+fn with(fields: &Value) -> Value {
     json!({
         "name": "stdout",
         "typed_config": {
             "@type": "type.googleapis.com/envoy.extensions.access_loggers.stream.v3.StdoutAccessLog",
-            "log_format": {"json_format": fields()},
+            "log_format": {"json_format": fields},
         },
     })
 }

@@ -136,7 +136,7 @@ fn load_assignment(name: &str, cluster: &Cluster) -> Value {
     })
 }
 
-fn without_type(mut message: Value) -> Value {
+pub(super) fn without_type(mut message: Value) -> Value {
     if let Some(fields) = message.as_object_mut() {
         fields.remove("@type");
     }

@@ -1,17 +1,17 @@
-//! Envoy listeners: one per port of a Gateway, with a filter chain for all its HTTP listeners, or one for each of its
-//! HTTPS listeners, chosen by SNI.
+//! Envoy listeners: one per port of a Gateway and transport. A port of HTTP has one filter chain for all its listeners;
+//! HTTPS and TLS share a port, with filter chains chosen by SNI; a port of TCP has one for the route that gets it, and
+//! one of UDP is that route's alone.
 //!
 //! Envoy swaps filter chains in place, but drains a listener whose other fields change. So everything outside of
-//! `filter_chains` depends on port and protocol alone.
+//! `filter_chains` depends on port and kind alone: it is the same with HTTPS, TLS or both.
 
 use std::collections::BTreeMap;
 
-use gatewasm_routing::config::Protocol;
 use gatewasm_routing::wire;
 use serde_json::{Value, json};
 
-use super::{Settings, http_connection_manager, tls};
-use crate::model::{Listener, Model};
+use super::{Settings, http_connection_manager, streams, tls};
+use crate::model::{Listener, Model, Protocol, Transport};
 use crate::object::ObjectKey;
 
 /// Bytes that Envoy holds per connection before it stops reading (Envoy's advice for edges; its default is 1 MiB).
@@ -28,21 +28,35 @@ pub(super) fn listeners(model: &Model, settings: &Settings) -> BTreeMap<String, 
     for (key, gateway) in &model.gateways {
         let mut ports = BTreeMap::<u16, Vec<(&String, &Listener)>>::new();
         for (section, listener) in &gateway.listeners {
-            ports.entry(listener.port).or_default().push((section, listener));
+            let Some(address) = settings.bindings.get(&(key.clone(), listener.port)) else { continue };
+            match listener.protocol.transport() {
+                Transport::Tcp => ports.entry(listener.port).or_default().push((section, listener)),
+                Transport::Udp => {
+                    let name = format!("{}/udp", name(key, listener.port));
+                    rendered.extend(streams::udp_listener(&name, listener, *address).map(|it| (name, it)));
+                }
+            }
         }
         for (port, listeners) in ports {
             let Some(address) = settings.bindings.get(&(key.clone(), port)) else { continue };
             let name = name(key, port);
-            let https: Vec<_> =
-                listeners.iter().filter(|(_, listener)| listener.protocol == Protocol::Https).collect();
-            let (listener_filters, filter_chains) = if https.is_empty() {
-                (vec![], vec![http_chain(&name, settings)])
-            } else {
-                let chains = https.iter().map(|(section, listener)| {
-                    https_chain(&name, &format!("{key}/{section}"), listener, settings)
-                });
-                (vec![tls_inspector()], chains.collect())
-            };
+            let mut filter_chains = Vec::new();
+            for (section, listener) in &listeners {
+                let entry = format!("{key}/{section}");
+                match listener.protocol {
+                    // All of a port share one.
+                    Protocol::Http if filter_chains.is_empty() => {
+                        filter_chains.push(http_chain(&name, settings));
+                    }
+                    Protocol::Http => {}
+                    Protocol::Https => filter_chains.push(https_chain(&name, &entry, listener, settings)),
+                    Protocol::Tls | Protocol::Tcp | Protocol::Udp => {
+                        filter_chains.extend(streams::chains(&entry, listener, settings));
+                    }
+                }
+            }
+            let by_name = listeners.iter().any(|(_, listener)| listener.protocol.is_by_server_name());
+            let listener_filters = if by_name { vec![tls_inspector()] } else { vec![] };
             let listener = json!({
                 "@type": "type.googleapis.com/envoy.config.listener.v3.Listener",
                 "name": name,
@@ -69,7 +83,7 @@ fn http_chain(name: &str, settings: &Settings) -> Value {
 /// A connection whose SNI matches no chain is closed: there is no certificate to answer it with.
 fn https_chain(port_name: &str, entry: &str, listener: &Listener, settings: &Settings) -> Value {
     let server_names: Vec<&String> = listener.hostname.iter().collect();
-    let socket = tls::of_listener(&listener.certificates, listener.client_validation.as_ref(), settings);
+    let socket = tls::of_listener(listener, &["h2", "http/1.1"], settings);
     json!({
         "name": entry,
         "filter_chain_match": {"server_names": server_names},
@@ -100,6 +114,7 @@ mod tests {
             hostname: hostname.map(Into::into),
             certificates,
             client_validation: None,
+            forwards: vec![],
         }
     }
 
@@ -126,7 +141,7 @@ mod tests {
     }
 
     #[test]
-    fn outside_of_filter_chains_only_port_and_protocol_count() {
+    fn outside_of_filter_chains_only_port_and_kind_count() {
         let frame = |listeners_of: &[(&str, Listener)]| {
             let mut rendered = listeners(&gateway(listeners_of), &settings(&[443]));
             let listener = rendered.get_mut("infra/web:443").unwrap();
@@ -139,5 +154,9 @@ mod tests {
                 frame(&[("b", listener(protocol, Some("b.com"))), ("c", listener(protocol, Some("c.com")))]);
             assert_eq!(one, other);
         }
+        let https = ("a", listener(Protocol::Https, Some("a.com")));
+        let tls = ("b", listener(Protocol::Tls, Some("b.com")));
+        assert_eq!(frame(std::slice::from_ref(&https)), frame(&[https, tls.clone()]));
+        assert_eq!(frame(std::slice::from_ref(&tls)), frame(&[("c", listener(Protocol::Https, None))]));
     }
 }

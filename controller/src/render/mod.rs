@@ -16,6 +16,8 @@ mod policy;
 mod routes;
 mod secrets;
 mod session;
+mod splits;
+mod streams;
 mod tls;
 
 use std::collections::BTreeMap;
@@ -61,12 +63,12 @@ pub enum ConfigSource {
 /// Envoy's resources by kind and name.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Resources {
-    /// `Listener` (LDS), one per port of a Gateway, `namespace/gateway:port`.
+    /// `Listener` (LDS), one per port of a Gateway, `namespace/gateway:port`, and `/udp` behind it for datagrams.
     pub listeners: BTreeMap<String, Json>,
     /// `Route`, by the policy that it is of. Together they are the one `RouteConfiguration` (RDS) that all listeners
     /// share: [`routes`].
     pub policies: BTreeMap<String, Json>,
-    /// `Cluster` (CDS), `namespace/service/port`.
+    /// `Cluster` (CDS), `namespace/service/port`, or `kind/namespace/name` of an L4 route.
     pub clusters: BTreeMap<String, Json>,
     /// `ClusterLoadAssignment` (EDS), by cluster.
     pub endpoints: BTreeMap<String, Json>,
@@ -107,7 +109,7 @@ pub(crate) fn parts(model: &Model, settings: &Settings, before: Option<&Before>)
             && before.model.policies == model.policies
             && before.model.gateways == model.gateways
     });
-    let (clusters, endpoints) = match same {
+    let (mut clusters, mut endpoints) = match same {
         Some(before) => {
             let changed = Model {
                 clusters: changed(&before.model.clusters, &model.clusters),
@@ -129,6 +131,8 @@ pub(crate) fn parts(model: &Model, settings: &Settings, before: Option<&Before>)
         }
         None => (shared(clusters::clusters(model, settings)), shared(clusters::endpoints(model, settings))),
     };
+    clusters.extend(shared(splits::clusters(model, settings)));
+    endpoints.extend(shared(splits::endpoints(model, settings)));
     let filter_before = before.map(|before| (&before.model.filter_config, &before.resources.filter));
     Resources {
         listeners: shared(listeners::listeners(model, settings)),
@@ -219,8 +223,6 @@ impl ConfigSource {
 
 #[cfg(test)]
 pub(crate) mod tests {
-    use gatewasm_routing::config::FilterConfig;
-
     use super::*;
     use crate::model::{Certificate, Gateway, Listener};
 
@@ -229,14 +231,7 @@ pub(crate) mod tests {
         let listeners =
             listeners.iter().map(|(name, listener)| ((*name).to_owned(), listener.clone())).collect();
         let gateway = Gateway { addresses: vec![], listeners };
-        Model {
-            gateways: BTreeMap::from([(ObjectKey::new("infra", "web"), gateway)]),
-            clusters: BTreeMap::new(),
-            policies: BTreeMap::new(),
-            certificates: BTreeMap::new(),
-            authorities: BTreeMap::new(),
-            filter_config: FilterConfig::default(),
-        }
+        Model { gateways: BTreeMap::from([(ObjectKey::new("infra", "web"), gateway)]), ..Model::default() }
     }
 
     /// Settings with these ports of `infra/web` bound.

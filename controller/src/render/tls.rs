@@ -4,8 +4,7 @@
 use serde_json::{Value, json};
 
 use super::{Settings, secrets};
-use crate::model::{Authorities, BackendProtocol, BackendTls, ClientValidation, SubjectAltName};
-use crate::object::ObjectKey;
+use crate::model::{Authorities, BackendProtocol, BackendTls, ClientValidation, Listener, SubjectAltName};
 
 /// Where Envoy's images have the authorities that the system trusts, and most distributions.
 const SYSTEM_AUTHORITIES: &str = "/etc/ssl/certs/ca-certificates.crt";
@@ -56,23 +55,19 @@ fn matcher(name: &SubjectAltName) -> Value {
     }
 }
 
-/// The transport socket of an HTTPS listener.
-pub(super) fn of_listener(
-    certificates: &[ObjectKey],
-    validation: Option<&ClientValidation>,
-    settings: &Settings,
-) -> Value {
+/// The transport socket of a listener where TLS ends, and speaks these protocols inside.
+pub(super) fn of_listener(listener: &Listener, protocols: &[&str], settings: &Settings) -> Value {
     let certificates: Vec<Value> =
-        certificates.iter().map(|key| secrets::reference(&key.to_string(), settings)).collect();
+        listener.certificates.iter().map(|key| secrets::reference(&key.to_string(), settings)).collect();
     let mut context = json!({
         "@type": "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.DownstreamTlsContext",
         "common_tls_context": {
-            "alpn_protocols": ["h2", "http/1.1"],
+            "alpn_protocols": protocols,
             "tls_params": {"tls_minimum_protocol_version": "TLSv1_2"},
             "tls_certificate_sds_secret_configs": certificates,
         },
     });
-    if let Some(ClientValidation { authorities: name, insecure_fallback }) = validation {
+    if let Some(ClientValidation { authorities: name, insecure_fallback }) = &listener.client_validation {
         let how = if *insecure_fallback {
             json!({"trust_chain_verification": "ACCEPT_UNTRUSTED"})
         } else {

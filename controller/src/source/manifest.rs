@@ -12,7 +12,8 @@ use serde_json::Value;
 
 use super::validate;
 use crate::api::{
-    BackendTlsPolicy, GROUP, Gateway, GatewayClass, GrpcRoute, HttpRoute, ReferenceGrant, is_dns_name,
+    BackendTlsPolicy, GROUP, Gateway, GatewayClass, GrpcRoute, HttpRoute, ListenerSet, ReferenceGrant,
+    TcpRoute, TlsRoute, UdpRoute, is_dns_name,
 };
 use crate::authority;
 use crate::certificate;
@@ -25,8 +26,12 @@ use crate::snapshot::Snapshot;
 pub(crate) enum Manifest {
     GatewayClass(Arc<GatewayClass>),
     Gateway(Arc<Gateway>),
+    ListenerSet(Arc<ListenerSet>),
     HttpRoute(Arc<HttpRoute>),
     GrpcRoute(Arc<GrpcRoute>),
+    TlsRoute(Arc<TlsRoute>),
+    TcpRoute(Arc<TcpRoute>),
+    UdpRoute(Arc<UdpRoute>),
     BackendTlsPolicy(Arc<BackendTlsPolicy>),
     ReferenceGrant(Arc<ReferenceGrant>),
     Service(Arc<Service>),
@@ -126,8 +131,12 @@ fn read_with(value: Value, unknown: Unknown) -> Read {
     let read = match kind {
         "GatewayClass" => gateway_api(value, unknown, validate::gateway_class).map(Manifest::GatewayClass),
         "Gateway" => gateway_api(value, unknown, validate::gateway).map(Manifest::Gateway),
+        "ListenerSet" => gateway_api(value, unknown, validate::listener_set).map(Manifest::ListenerSet),
         "HTTPRoute" => gateway_api(value, unknown, validate::http_route).map(Manifest::HttpRoute),
         "GRPCRoute" => gateway_api(value, unknown, validate::grpc_route).map(Manifest::GrpcRoute),
+        "TLSRoute" => gateway_api(value, unknown, validate::tls_route).map(Manifest::TlsRoute),
+        "TCPRoute" => gateway_api(value, unknown, validate::stream_route).map(Manifest::TcpRoute),
+        "UDPRoute" => gateway_api(value, unknown, validate::stream_route).map(Manifest::UdpRoute),
         "BackendTLSPolicy" => {
             gateway_api(value, unknown, validate::backend_tls_policy).map(Manifest::BackendTlsPolicy)
         }
@@ -150,7 +159,9 @@ fn is_read(api_version: &str, kind: &str) -> bool {
         "v1" => matches!(kind, "Service" | "Namespace" | "Secret" | "ConfigMap"),
         "discovery.k8s.io/v1" => kind == "EndpointSlice",
         _ => match api_version.split_once('/') {
-            Some((GROUP, "v1")) if matches!(kind, "GRPCRoute" | "BackendTLSPolicy") => true,
+            Some((GROUP, "v1")) if matches!(kind, "GRPCRoute" | "ListenerSet" | "BackendTLSPolicy") => true,
+            Some((GROUP, "v1" | "v1alpha2")) if matches!(kind, "TCPRoute" | "UDPRoute") => true,
+            Some((GROUP, "v1" | "v1alpha2" | "v1alpha3")) if kind == "TLSRoute" => true,
             Some((GROUP, "v1" | "v1beta1")) => {
                 matches!(kind, "GatewayClass" | "Gateway" | "HTTPRoute" | "ReferenceGrant")
             }
@@ -286,8 +297,12 @@ impl Manifest {
         match self {
             Self::GatewayClass(class) => drop(snapshot.gateway_classes.insert(name, class)),
             Self::Gateway(gateway) => drop(snapshot.gateways.insert(key, gateway)),
+            Self::ListenerSet(set) => drop(snapshot.listener_sets.insert(key, set)),
             Self::HttpRoute(route) => drop(snapshot.http_routes.insert(key, route)),
             Self::GrpcRoute(route) => drop(snapshot.grpc_routes.insert(key, route)),
+            Self::TlsRoute(route) => drop(snapshot.tls_routes.insert(key, route)),
+            Self::TcpRoute(route) => drop(snapshot.tcp_routes.insert(key, route)),
+            Self::UdpRoute(route) => drop(snapshot.udp_routes.insert(key, route)),
             Self::BackendTlsPolicy(policy) => drop(snapshot.backend_tls_policies.insert(key, policy)),
             Self::ReferenceGrant(grant) => drop(snapshot.reference_grants.insert(key, grant)),
             Self::Service(service) => drop(snapshot.services.insert(key, service)),
@@ -304,8 +319,12 @@ impl Manifest {
         match self {
             Self::GatewayClass(class) => snapshot.gateway_classes.get(name) == Some(class),
             Self::Gateway(gateway) => snapshot.gateways.get(&key) == Some(gateway),
+            Self::ListenerSet(set) => snapshot.listener_sets.get(&key) == Some(set),
             Self::HttpRoute(route) => snapshot.http_routes.get(&key) == Some(route),
             Self::GrpcRoute(route) => snapshot.grpc_routes.get(&key) == Some(route),
+            Self::TlsRoute(route) => snapshot.tls_routes.get(&key) == Some(route),
+            Self::TcpRoute(route) => snapshot.tcp_routes.get(&key) == Some(route),
+            Self::UdpRoute(route) => snapshot.udp_routes.get(&key) == Some(route),
             Self::BackendTlsPolicy(policy) => snapshot.backend_tls_policies.get(&key) == Some(policy),
             Self::ReferenceGrant(grant) => snapshot.reference_grants.get(&key) == Some(grant),
             Self::Service(service) => snapshot.services.get(&key) == Some(service),
@@ -323,8 +342,12 @@ pub(crate) fn remove(object: &ObjectRef, snapshot: &mut Snapshot) -> bool {
     match object.kind.as_str() {
         "GatewayClass" => snapshot.gateway_classes.remove(name).is_some(),
         "Gateway" => snapshot.gateways.remove(&key).is_some(),
+        "ListenerSet" => snapshot.listener_sets.remove(&key).is_some(),
         "HTTPRoute" => snapshot.http_routes.remove(&key).is_some(),
         "GRPCRoute" => snapshot.grpc_routes.remove(&key).is_some(),
+        "TLSRoute" => snapshot.tls_routes.remove(&key).is_some(),
+        "TCPRoute" => snapshot.tcp_routes.remove(&key).is_some(),
+        "UDPRoute" => snapshot.udp_routes.remove(&key).is_some(),
         "BackendTLSPolicy" => snapshot.backend_tls_policies.remove(&key).is_some(),
         "ReferenceGrant" => snapshot.reference_grants.remove(&key).is_some(),
         "Service" => snapshot.services.remove(&key).is_some(),

@@ -10,8 +10,8 @@ use std::collections::BTreeSet;
 use crate::api::{
     BackendTlsPolicy, CookieLifetimeType, Gateway, GatewayClass, GrpcMethodMatch, GrpcRoute, Hostname,
     HttpBackendRef, HttpCorsFilter, HttpHeaderFilter, HttpPathModifier, HttpRoute, HttpRouteFilter,
-    HttpRouteFilterType, HttpValueMatch, ParentReference, ReferenceGrant, SectionName, SessionPersistence,
-    SubjectAltName, SubjectAltNameType,
+    HttpRouteFilterType, HttpValueMatch, Listener, ListenerSet, ParentReference, ReferenceGrant, SectionName,
+    SessionPersistence, StreamRouteRule, SubjectAltName, SubjectAltNameType, TcpRoute, TlsRoute,
 };
 use crate::fault::Fault;
 
@@ -48,13 +48,24 @@ impl Checks {
     }
 }
 
-/// What routes of both kinds have.
+/// What routes of several kinds have.
 impl Checks {
     fn route(&mut self, parents: &[ParentReference], hostnames: &[Hostname]) {
+        self.parents(parents);
+        self.count("spec.hostnames", hostnames.len(), 0, 16);
+    }
+
+    fn parents(&mut self, parents: &[ParentReference]) {
         self.count("spec.parentRefs", parents.len(), 0, 32);
         let parents = parents.iter().enumerate();
         self.unique(parents.map(|(i, parent)| (format!("spec.parentRefs[{i}]"), parent)));
-        self.count("spec.hostnames", hostnames.len(), 0, 16);
+    }
+
+    fn stream_rules(&mut self, rules: &[StreamRouteRule]) {
+        self.count("spec.rules", rules.len(), 1, 1);
+        for (i, rule) in rules.iter().enumerate() {
+            self.count(&format!("spec.rules[{i}].backendRefs"), rule.backend_refs.len(), 1, 16);
+        }
     }
 
     fn rule_names<'r>(&mut self, names: impl Iterator<Item = Option<&'r SectionName>>) {
@@ -184,6 +195,22 @@ impl Checks {
     }
 }
 
+impl Checks {
+    fn listeners(&mut self, listeners: &[Listener]) {
+        self.count("spec.listeners", listeners.len(), 1, 64);
+        let names = listeners.iter().enumerate();
+        self.unique(names.map(|(i, listener)| (format!("spec.listeners[{i}].name"), &listener.name)));
+        for (i, listener) in listeners.iter().enumerate() {
+            let field = format!("spec.listeners[{i}]");
+            self.count(&format!("{field}.allowedRoutes.kinds"), listener.allowed_routes.kinds.len(), 0, 8);
+            if let Some(tls) = &listener.tls {
+                self.count(&format!("{field}.tls.certificateRefs"), tls.certificate_refs.len(), 0, 64);
+                self.count(&format!("{field}.tls.options"), tls.options.len(), 0, 16);
+            }
+        }
+    }
+}
+
 /// `GatewayClass`.
 pub(super) fn gateway_class(class: &GatewayClass) -> Vec<Fault> {
     let mut checks = Checks::default();
@@ -202,21 +229,11 @@ pub(super) fn gateway(gateway: &Gateway) -> Vec<Fault> {
     let mut checks = Checks::default();
     let spec = &gateway.spec;
     checks.count("spec.addresses", spec.addresses.len(), 0, 16);
-    checks.count("spec.listeners", spec.listeners.len(), 1, 64);
-    let names = spec.listeners.iter().enumerate();
-    checks.unique(names.map(|(i, listener)| (format!("spec.listeners[{i}].name"), &listener.name)));
     let addresses = spec.addresses.iter().enumerate().filter(|(_, address)| !address.value.is_empty());
     checks.unique(
         addresses.map(|(i, address)| (format!("spec.addresses[{i}].value"), (&address.kind, &address.value))),
     );
-    for (i, listener) in spec.listeners.iter().enumerate() {
-        let field = format!("spec.listeners[{i}]");
-        checks.count(&format!("{field}.allowedRoutes.kinds"), listener.allowed_routes.kinds.len(), 0, 8);
-        if let Some(tls) = &listener.tls {
-            checks.count(&format!("{field}.tls.certificateRefs"), tls.certificate_refs.len(), 0, 64);
-            checks.count(&format!("{field}.tls.options"), tls.options.len(), 0, 16);
-        }
-    }
+    checks.listeners(&spec.listeners);
     if let Some(frontend) = spec.tls.as_ref().and_then(|tls| tls.frontend.as_ref()) {
         let field = "spec.tls.frontend";
         checks.count(&format!("{field}.perPort"), frontend.per_port.len(), 0, 64);
@@ -231,6 +248,13 @@ pub(super) fn gateway(gateway: &Gateway) -> Vec<Fault> {
             }
         }
     }
+    checks.0
+}
+
+/// `ListenerSet`.
+pub(super) fn listener_set(set: &ListenerSet) -> Vec<Fault> {
+    let mut checks = Checks::default();
+    checks.listeners(&set.spec.listeners);
     checks.0
 }
 
@@ -276,6 +300,23 @@ pub(super) fn grpc_route(route: &GrpcRoute) -> Vec<Fault> {
         }
         checks.rule(&field, &rule.filters, &rule.backend_refs, rule.session_persistence.as_ref());
     }
+    checks.0
+}
+
+/// `TLSRoute`.
+pub(super) fn tls_route(route: &TlsRoute) -> Vec<Fault> {
+    let mut checks = Checks::default();
+    checks.parents(&route.spec.parent_refs);
+    checks.count("spec.hostnames", route.spec.hostnames.len(), 1, 1024);
+    checks.stream_rules(&route.spec.rules);
+    checks.0
+}
+
+/// `TCPRoute`, `UDPRoute`.
+pub(super) fn stream_route(route: &TcpRoute) -> Vec<Fault> {
+    let mut checks = Checks::default();
+    checks.parents(&route.spec.parent_refs);
+    checks.stream_rules(&route.spec.rules);
     checks.0
 }
 

@@ -81,7 +81,13 @@ pub(crate) const SUPPORTED_FEATURES: &[SupportedFeature] = &[
     SupportedFeature { name: "HTTPRouteRetryBackendTimeout" },
     SupportedFeature { name: "HTTPRouteRetryConnectionError" },
     SupportedFeature { name: "HTTPRouteSchemeRedirect" },
+    SupportedFeature { name: "ListenerSet" },
     SupportedFeature { name: "ReferenceGrant" },
+    SupportedFeature { name: "TCPRoute" },
+    SupportedFeature { name: "TLSRoute" },
+    SupportedFeature { name: "TLSRouteModeMixed" },
+    SupportedFeature { name: "TLSRouteModeTerminate" },
+    SupportedFeature { name: "UDPRoute" },
 ];
 
 /// Conditions of one object: all carry its generation.
@@ -205,13 +211,51 @@ impl Conditions {
     }
 
     /// `Programmed` of a listener, as far as its translation tells.
-    pub(crate) fn listener_programmed(self, served: bool) -> Condition {
+    pub(crate) fn listener_programmed(self, served: bool, conflict: Option<&Fault>) -> Condition {
         if served {
             self.positive(PROGRAMMED, "Programmed", "Listener is served.".to_owned())
         } else {
             let message = "Listener is not served; see the Gateway's and the listener's other conditions.";
-            self.negative(PROGRAMMED, "Invalid", message.to_owned())
+            let reason = conflict.map_or("Invalid", |conflict| conflict.reason);
+            self.negative(PROGRAMMED, reason, message.to_owned())
         }
+    }
+
+    /// `Accepted` and `Programmed` of a ListenerSet, as far as its translation tells: by why the Gateway does not take
+    /// it, or else by which of its listeners are served.
+    pub(crate) fn listener_set(
+        self,
+        refused: Option<&Fault>,
+        served: &[&str],
+        unserved: &[&str],
+    ) -> [Condition; 2] {
+        if let Some(fault) = refused {
+            // "ParentNotAccepted" is no reason for Programmed.
+            let programmed =
+                if fault.reason == "ParentNotAccepted" { "ParentNotProgrammed" } else { fault.reason };
+            return [
+                self.negative(ACCEPTED, fault.reason, fault.to_string()),
+                self.negative(PROGRAMMED, programmed, fault.to_string()),
+            ];
+        }
+        if served.is_empty() {
+            let message = format!("No listener can be served ({}); see status.listeners.", quoted(unserved));
+            return [ACCEPTED, PROGRAMMED]
+                .map(|kind| self.negative(kind, "ListenersNotValid", message.clone()));
+        }
+        let (reason, message) = if unserved.is_empty() {
+            ("Accepted", "ListenerSet is accepted.".to_owned())
+        } else {
+            let unserved = quoted(unserved);
+            (
+                "ListenersNotValid",
+                format!("ListenerSet is accepted without listener {unserved}; see status.listeners."),
+            )
+        };
+        [
+            self.positive(ACCEPTED, reason, message),
+            self.positive(PROGRAMMED, "Programmed", format!("Gateway serves listener {}.", quoted(served))),
+        ]
     }
 
     /// `ResolvedRefs` of a listener or a route's parent.

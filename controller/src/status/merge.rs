@@ -6,10 +6,13 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use serde_json::{Map, Value, json};
 
 use super::{
-    Condition, GatewayClassStatus, GatewayStatus, ListenerStatus, PolicyStatus, RouteStatus, TYPES, cut,
+    Condition, GatewayClassStatus, GatewayStatus, ListenerSetStatus, ListenerStatus, PolicyStatus,
+    RouteStatus, TYPES, cut,
 };
 use crate::api::{CONTROLLER_NAME, ParentReference};
 
+/// Field of a Gateway's status.
+const ATTACHED_SETS: &str = "attachedListenerSets";
 /// Most entries of `status.parents` (`RouteStatus`).
 const MOST_PARENTS: usize = 32;
 /// Most entries of `status.ancestors` (`PolicyStatus`).
@@ -22,6 +25,8 @@ pub enum Desired {
     GatewayClass(GatewayClassStatus),
     /// Of a Gateway of ours.
     Gateway(GatewayStatus),
+    /// Of a ListenerSet of a Gateway of ours.
+    ListenerSet(ListenerSetStatus),
     /// Of a route; without parents where none of them is ours any more.
     Route(RouteStatus),
     /// Of a policy; without ancestors where it matters to no Gateway of ours any more.
@@ -44,6 +49,15 @@ impl Desired {
                 set_list(&mut status, "listeners", listeners);
                 let addresses = desired.addresses.iter().flatten();
                 set_list(&mut status, "addresses", addresses.map(|address| json!(address)).collect());
+                if desired.attached_listener_sets.is_some() || status.contains_key(ATTACHED_SETS) {
+                    let count = desired.attached_listener_sets.unwrap_or_default();
+                    status.insert(ATTACHED_SETS.to_owned(), json!(count));
+                }
+            }
+            Self::ListenerSet(desired) => {
+                merge_conditions(&mut status, &desired.conditions, now);
+                let listeners = listeners(&status, &desired.listeners, now);
+                set_list(&mut status, "listeners", listeners);
             }
             Self::Route(desired) => {
                 let wanted = desired.parents.iter().map(|it| (&it.parent_ref, json!(it), &it.conditions[..]));
@@ -64,6 +78,7 @@ impl Desired {
         let conditions = match self {
             Self::GatewayClass(status) => &status.conditions,
             Self::Gateway(status) => &status.conditions,
+            Self::ListenerSet(status) => &status.conditions,
             Self::Route(status) => &status.parents.first()?.conditions,
             Self::Policy(status) => &status.ancestors.first()?.conditions,
         };

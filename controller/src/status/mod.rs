@@ -51,12 +51,38 @@ pub struct Statuses {
     pub gateway_classes: BTreeMap<String, GatewayClassStatus>,
     /// Gateways of our classes.
     pub gateways: BTreeMap<ObjectKey, GatewayStatus>,
+    /// ListenerSets of those.
+    pub listener_sets: BTreeMap<ObjectKey, ListenerSetStatus>,
     /// HTTPRoutes that name one of those as a parent.
     pub http_routes: BTreeMap<ObjectKey, RouteStatus>,
     /// GRPCRoutes that name one of those as a parent.
     pub grpc_routes: BTreeMap<ObjectKey, RouteStatus>,
+    /// TLSRoutes that name one of those as a parent.
+    pub tls_routes: BTreeMap<ObjectKey, RouteStatus>,
+    /// TCPRoutes that name one of those as a parent.
+    pub tcp_routes: BTreeMap<ObjectKey, RouteStatus>,
+    /// UDPRoutes that name one of those as a parent.
+    pub udp_routes: BTreeMap<ObjectKey, RouteStatus>,
     /// BackendTLSPolicies of Services that a route of one of those sends requests to.
     pub backend_tls_policies: BTreeMap<ObjectKey, PolicyStatus>,
+}
+
+impl Statuses {
+    /// The routes of every kind, with the kind's name.
+    pub fn routes(&self) -> [(&'static str, &BTreeMap<ObjectKey, RouteStatus>); 5] {
+        [
+            ("HTTPRoute", &self.http_routes),
+            ("GRPCRoute", &self.grpc_routes),
+            ("TLSRoute", &self.tls_routes),
+            ("TCPRoute", &self.tcp_routes),
+            ("UDPRoute", &self.udp_routes),
+        ]
+    }
+
+    /// The routes of one kind, if routes of it have a status.
+    pub fn routes_of(&self, kind: &str) -> Option<&BTreeMap<ObjectKey, RouteStatus>> {
+        self.routes().into_iter().find(|(name, _)| *name == kind).map(|(_, routes)| routes)
+    }
 }
 
 /// `GatewayClassStatus`.
@@ -85,12 +111,30 @@ pub struct GatewayStatus {
     pub conditions: Vec<Condition>,
     /// One for each listener of the spec.
     pub listeners: Vec<ListenerStatus>,
+    /// How many ListenerSets are accepted; `None` where it allows none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub attached_listener_sets: Option<u32>,
     /// Where it is reached; `None` where only a data plane could tell.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub addresses: Option<Vec<StatusAddress>>,
 }
 
-/// `ListenerStatus`.
+/// `ListenerSetStatus`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct ListenerSetStatus {
+    /// The Gateway that it is of.
+    #[serde(skip)]
+    pub gateway: ObjectKey,
+    /// Whether the Gateway takes it, whatever becomes of its listeners.
+    #[serde(skip)]
+    pub is_attached: bool,
+    /// `Accepted`, `Programmed`.
+    pub conditions: Vec<Condition>,
+    /// One for each listener of the spec; none where the Gateway does not take it.
+    pub listeners: Vec<ListenerStatus>,
+}
+
+/// `ListenerStatus`, `ListenerEntryStatus`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ListenerStatus {
@@ -163,7 +207,11 @@ impl Serialize for Statuses {
             let (namespace, name) = (Some(key.namespace.as_str()), key.name.as_str());
             list.serialize_element(&Entry { kind: "Gateway", namespace, name, status })?;
         }
-        for (kind, routes) in [("HTTPRoute", &self.http_routes), ("GRPCRoute", &self.grpc_routes)] {
+        for (key, status) in &self.listener_sets {
+            let (namespace, name) = (Some(key.namespace.as_str()), key.name.as_str());
+            list.serialize_element(&Entry { kind: "ListenerSet", namespace, name, status })?;
+        }
+        for (kind, routes) in self.routes() {
             for (key, status) in routes {
                 let (namespace, name) = (Some(key.namespace.as_str()), key.name.as_str());
                 list.serialize_element(&Entry { kind, namespace, name, status })?;

@@ -3,8 +3,8 @@
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 
 use super::hostname;
-use super::listener::Listener;
-use super::route_kind::Route;
+use super::listener::{Listener, Owner};
+use super::parents::Header;
 use crate::api::{FromNamespaces, ParentReference, RouteNamespaces};
 use crate::snapshot::Snapshot;
 use crate::status::Fault;
@@ -22,8 +22,9 @@ pub(super) struct Request<'a> {
     pub(super) parent: &'a ParentReference,
     /// `spec.parentRefs[0]`.
     pub(super) field: &'a str,
-    pub(super) gateway_namespace: &'a str,
-    pub(super) route: &'a Route<'a>,
+    /// Whose listeners.
+    pub(super) owner: Owner<'a>,
+    pub(super) route: &'a Header<'a>,
 }
 
 /// The listeners that take the route, or why none does.
@@ -35,13 +36,14 @@ pub(super) fn attach(
     listeners: &[Listener<'_>],
     snapshot: &Snapshot,
 ) -> Result<Vec<Attachment>, Fault> {
-    let Request { parent, field, gateway_namespace, route } = *request;
+    let Request { parent, field, owner, route } = *request;
     let route_namespace = &route.key.namespace;
     let meant: Vec<(usize, &Listener<'_>)> = listeners
         .iter()
         .enumerate()
         .filter(|(_, listener)| {
-            parent.section_name.as_ref().is_none_or(|name| *name == listener.spec.name)
+            listener.owner == owner
+                && parent.section_name.as_ref().is_none_or(|name| *name == listener.spec.name)
                 && parent.port.is_none_or(|port| port == listener.spec.port)
         })
         .collect();
@@ -52,9 +54,13 @@ pub(super) fn attach(
             (None, Some(port)) => format!(" on port {port}"),
             (None, None) => String::new(),
         };
-        let names: Vec<String> =
-            listeners.iter().map(|l| format!("{:?} ({})", &*l.spec.name, l.spec.port)).collect();
-        let message = format!("The Gateway has no listener{wanted}; it has {}.", names.join(", "));
+        let own = listeners.iter().filter(|listener| listener.owner == owner);
+        let names: Vec<String> = own.map(|l| format!("{:?} ({})", &*l.spec.name, l.spec.port)).collect();
+        let message = if names.is_empty() {
+            format!("Its Gateway does not take the {}; see that one's status.", owner.kind())
+        } else {
+            format!("The {} has no listener{wanted}; it has {}.", owner.kind(), names.join(", "))
+        };
         return Err(Fault::new(field, "NoMatchingParent", message));
     }
     let names: Vec<String> =
@@ -66,7 +72,7 @@ pub(super) fn attach(
             listener.takes(route.kind)
                 && allows(
                     &listener.spec.allowed_routes.namespaces,
-                    gateway_namespace,
+                    &owner.key().namespace,
                     route_namespace,
                     snapshot,
                 )
@@ -75,7 +81,7 @@ pub(super) fn attach(
     if allowing.is_empty() {
         let message = format!(
             "No listener of {names} allows {}s of namespace {route_namespace:?}; see its allowedRoutes.",
-            route.kind.name()
+            route.kind
         );
         return Err(Fault::new(field, "NotAllowedByListeners", message));
     }
@@ -120,7 +126,7 @@ fn allows(namespaces: &RouteNamespaces, gateway: &str, route: &str, snapshot: &S
 
 /// A label selector's meaning (`metav1.LabelSelector`): every requirement holds; without any, everything is selected.
 /// An operator that is not known selects nothing.
-fn selects<'a>(selector: &LabelSelector, label: impl Fn(&str) -> Option<&'a str>) -> bool {
+pub(super) fn selects<'a>(selector: &LabelSelector, label: impl Fn(&str) -> Option<&'a str>) -> bool {
     let equal =
         selector.match_labels.iter().flatten().all(|(name, value)| label(name) == Some(value.as_str()));
     equal

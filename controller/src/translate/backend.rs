@@ -11,8 +11,8 @@ use super::backend_tls::BackendTlsPolicies;
 use super::policy::Policies;
 use super::reference_grant::{From, Grants};
 use super::{Options, Problems};
-use crate::api::{BackendObjectReference, HttpBackendRef, Weight};
-use crate::model::{BackendProtocol, Cluster, Endpoint, Policy};
+use crate::api::{BackendObjectReference, BackendRef, HttpBackendRef, Port};
+use crate::model::{BackendProtocol, Cluster, Endpoint, Policy, Share, Transport};
 use crate::object::{ObjectKey, ObjectRef};
 use crate::problem::Problem;
 use crate::snapshot::Snapshot;
@@ -29,6 +29,38 @@ pub(super) enum Speaks {
     Http2,
 }
 
+/// What every reference to a backend has, whatever stands beside it.
+#[derive(Clone, Copy)]
+struct Reference<'r> {
+    group: &'r str,
+    kind: &'r str,
+    name: &'r str,
+    namespace: Option<&'r str>,
+    port: Option<Port>,
+}
+
+macro_rules! reference_of {
+    ($kind:ty) => {
+        impl<'r> std::convert::From<&'r $kind> for Reference<'r> {
+            fn from(it: &'r $kind) -> Self {
+                let (group, kind, name) = (&it.group, &it.kind, &it.name);
+                Self { group, kind, name, namespace: it.namespace.as_deref(), port: it.port }
+            }
+        }
+    };
+}
+reference_of!(HttpBackendRef);
+reference_of!(BackendObjectReference);
+reference_of!(BackendRef);
+
+/// A port of a Service.
+struct Target<'a> {
+    key: ObjectKey,
+    service: &'a Service,
+    port: &'a ServicePort,
+    number: u16,
+}
+
 /// Everything that backends resolve against, and the clusters and policies found so far.
 pub(super) struct Backends<'a> {
     snapshot: &'a Snapshot,
@@ -40,6 +72,8 @@ pub(super) struct Backends<'a> {
     tls: BackendTlsPolicies<'a>,
     /// The Services that the route refers to which is being translated.
     referred: BTreeSet<ObjectKey>,
+    /// Ports of Services that something is sent to.
+    used: BTreeSet<(ObjectKey, u16)>,
     problems: Vec<Problem>,
 }
 
@@ -75,6 +109,7 @@ impl<'a> Backends<'a> {
             policies: Policies::default(),
             tls: BackendTlsPolicies::new(snapshot, grants),
             referred: BTreeSet::new(),
+            used: BTreeSet::new(),
             problems: Vec::new(),
         }
     }
@@ -98,7 +133,7 @@ impl<'a> Backends<'a> {
         field: &str,
     ) -> (config::Backend, Option<Fault>) {
         let weight = backend.weight.get();
-        match self.cluster(backend, from, speaks, field) {
+        match self.cluster(backend.into(), from, speaks, field) {
             Ok(cluster) => {
                 (config::Backend { cluster: Some(cluster), weight, ..config::Backend::default() }, None)
             }
@@ -117,10 +152,29 @@ impl<'a> Backends<'a> {
         speaks: Speaks,
         field: &str,
     ) -> Result<String, Fault> {
-        let BackendObjectReference { group, kind, name, namespace, port } = backend.clone();
-        let (weight, filters) = (Weight::default(), Vec::new());
-        let backend = HttpBackendRef { group, kind, name, namespace, port, weight, filters };
-        self.cluster(&backend, from, speaks, field)
+        self.cluster(backend.into(), from, speaks, field)
+    }
+
+    /// The share of one backendRef of an L4 route, and what is wrong with it.
+    pub(super) fn share(
+        &mut self,
+        backend: &BackendRef,
+        from: From<'_>,
+        transport: Transport,
+        field: &str,
+    ) -> (Share, Option<Fault>) {
+        let weight = backend.weight.get();
+        match self.target(backend.into(), from, transport, field) {
+            Ok(target) => {
+                let refused = match transport {
+                    Transport::Tcp => "connections are closed",
+                    Transport::Udp => "datagrams are dropped",
+                };
+                let backend = Some(format!("{}/{}", target.key, target.number));
+                (Share { backend, weight, endpoints: self.endpoints(&target, refused) }, None)
+            }
+            Err(fault) => (Share { backend: None, weight, endpoints: BTreeSet::new() }, Some(fault)),
+        }
     }
 
     /// The name of a policy, which is kept; none where it asks for nothing.
@@ -135,20 +189,56 @@ impl<'a> Backends<'a> {
         (spec.session_affinity.as_deref() == Some("ClientIP")).then_some(key)
     }
 
-    /// The name of the cluster that a backendRef means. Reasons as in `RouteConditionResolvedRefs`.
+    /// The name of the cluster that a backendRef means.
     fn cluster(
         &mut self,
-        backend: &HttpBackendRef,
+        backend: Reference<'_>,
         from: From<'_>,
         speaks: Speaks,
         field: &str,
     ) -> Result<String, Fault> {
+        let target = self.target(backend, from, Transport::Tcp, field)?;
+        let Target { key, port, number, .. } = &target;
+        let tls = self.tls.of_port(key, port, field).transpose()?;
+        let protocol = protocol(port.app_protocol.as_deref(), speaks, tls.is_some()).map_err(|way_out| {
+            let said = port.app_protocol.as_deref().unwrap_or_default();
+            let message = format!(
+                "Port {number} of Service \"{key}\" has appProtocol {said:?}, which is not supported; {way_out}."
+            );
+            Fault::new(field, "UnsupportedProtocol", message)
+        })?;
+        let spoken = match (protocol, &tls) {
+            (BackendProtocol::Http1, None) => "",
+            (BackendProtocol::Http2, None) => "/h2c",
+            (BackendProtocol::Http1, Some(_)) => "/tls",
+            (BackendProtocol::Http2, Some(_)) => "/h2/tls",
+        };
+        let name = format!("{key}/{number}{spoken}");
+        if !self.clusters.contains_key(&name) {
+            let refused = match protocol {
+                BackendProtocol::Http1 => "requests are answered 503",
+                BackendProtocol::Http2 => "requests are answered 503 (UNAVAILABLE)",
+            };
+            let endpoints = self.endpoints(&target, refused);
+            self.clusters.insert(name.clone(), Cluster { endpoints, protocol, tls });
+        }
+        Ok(name)
+    }
+
+    /// The port of a Service that a backendRef means. Reasons as in `RouteConditionResolvedRefs`.
+    fn target(
+        &mut self,
+        backend: Reference<'_>,
+        from: From<'_>,
+        transport: Transport,
+        field: &str,
+    ) -> Result<Target<'a>, Fault> {
         if !backend.group.is_empty() || backend.kind != "Service" {
-            let (kind, group) = (&backend.kind, &backend.group);
+            let Reference { kind, group, .. } = backend;
             let message = format!("Kind {kind:?} of group {group:?} is not supported; refer to a Service.");
             return Err(Fault::new(format!("{field}.kind"), "InvalidKind", message));
         }
-        let key = ObjectKey::new(backend.namespace.as_deref().unwrap_or(from.namespace), &backend.name);
+        let key = ObjectKey::new(backend.namespace.unwrap_or(from.namespace), backend.name);
         if !self.grants.permit(from, "Service", &key) {
             // Said before anything is known of the Service, so that nobody learns whether it exists.
             let message = format!(
@@ -170,53 +260,34 @@ impl<'a> Backends<'a> {
         }
         let ports = spec.and_then(|spec| spec.ports.as_deref()).unwrap_or_default();
         let ports: Vec<&ServicePort> =
-            ports.iter().filter(|port| port.protocol.as_deref().unwrap_or("TCP") == "TCP").collect();
-        let numbers = || ports.iter().map(|port| port.port.to_string()).collect::<Vec<_>>().join(", ");
+            ports.iter().filter(|port| is_over(port.protocol.as_deref(), transport)).collect();
+        let numbers = || match ports.as_slice() {
+            [] => "none".to_owned(),
+            some => some.iter().map(|port| port.port.to_string()).collect::<Vec<_>>().join(", "),
+        };
         let Some(number) = backend.port else {
             let message = format!("A Service needs a port; Service \"{key}\" has {}.", numbers());
             return Err(Fault::new(format!("{field}.port"), "UnsupportedValue", message));
         };
         let Some(port) = ports.iter().find(|port| port.port == i32::from(number.get())) else {
-            let message = format!("Service \"{key}\" has no TCP port {number}; it has {}.", numbers());
+            let message =
+                format!("Service \"{key}\" has no {} port {number}; it has {}.", transport.name(), numbers());
             return Err(Fault::new(format!("{field}.port"), "BackendNotFound", message));
         };
-        let tls = self.tls.of_port(&key, port, field).transpose()?;
-        let protocol = protocol(port.app_protocol.as_deref(), speaks, tls.is_some()).map_err(|way_out| {
-            let said = port.app_protocol.as_deref().unwrap_or_default();
-            let message = format!(
-                "Port {number} of Service \"{key}\" has appProtocol {said:?}, which is not supported; {way_out}."
-            );
-            Fault::new(field, "UnsupportedProtocol", message)
-        })?;
-        let spoken = match (protocol, &tls) {
-            (BackendProtocol::Http1, None) => "",
-            (BackendProtocol::Http2, None) => "/h2c",
-            (BackendProtocol::Http1, Some(_)) => "/tls",
-            (BackendProtocol::Http2, Some(_)) => "/h2/tls",
-        };
-        let name = format!("{key}/{number}{spoken}");
-        if !self.clusters.contains_key(&name) {
-            let endpoints = self.endpoints(&key, service, port, number.get(), protocol);
-            self.clusters.insert(name.clone(), Cluster { endpoints, protocol, tls });
-        }
-        Ok(name)
+        Ok(Target { key, service, port, number: number.get() })
     }
 
-    fn endpoints(
-        &mut self,
-        key: &ObjectKey,
-        service: &Service,
-        port: &ServicePort,
-        number: u16,
-        protocol: BackendProtocol,
-    ) -> BTreeSet<Endpoint> {
-        let flags = self.options.backends.iter().filter(|flag| flag.is_for(key, number));
+    /// `refused` is what happens without any.
+    fn endpoints(&mut self, target: &Target<'_>, refused: &str) -> BTreeSet<Endpoint> {
+        let Target { key, port, number, .. } = target;
+        self.used.insert((key.clone(), *number));
+        let flags = self.options.backends.iter().filter(|flag| flag.is_for(key, *number));
         let mut endpoints: BTreeSet<Endpoint> = flags.map(super::BackendOverride::endpoint).collect();
         if endpoints.is_empty() {
             endpoints = self.endpoints_of_slices(key, port);
         }
         if endpoints.is_empty() {
-            self.warn_of_no_endpoint(key, service, number, protocol);
+            self.warn_of_no_endpoint(target, refused);
         }
         endpoints
     }
@@ -225,6 +296,8 @@ impl<'a> Backends<'a> {
     /// carries the number that the pods listen on (`EndpointPort`).
     fn endpoints_of_slices(&mut self, key: &ObjectKey, port: &ServicePort) -> BTreeSet<Endpoint> {
         let mut endpoints = BTreeSet::new();
+        let transport =
+            if is_over(port.protocol.as_deref(), Transport::Udp) { Transport::Udp } else { Transport::Tcp };
         let slices =
             self.slices.get(&(key.namespace.as_str(), key.name.as_str())).cloned().unwrap_or_default();
         for (slice_key, slice) in slices {
@@ -237,7 +310,7 @@ impl<'a> Backends<'a> {
             }
             let is_meant = |p: &&EndpointPort| {
                 p.name.as_deref().unwrap_or_default() == port.name.as_deref().unwrap_or_default()
-                    && p.protocol.as_deref().unwrap_or("TCP") == "TCP"
+                    && is_over(p.protocol.as_deref(), transport)
             };
             let Some(target) = slice.ports.iter().flatten().find(is_meant) else { continue };
             let Some(target) = target.port.and_then(|number| u16::try_from(number).ok()).filter(|n| *n > 0)
@@ -273,27 +346,18 @@ impl<'a> Backends<'a> {
         endpoints
     }
 
-    fn warn_of_no_endpoint(
-        &mut self,
-        key: &ObjectKey,
-        service: &Service,
-        number: u16,
-        protocol: BackendProtocol,
-    ) {
-        let answer = match protocol {
-            BackendProtocol::Http1 => "503",
-            BackendProtocol::Http2 => "503 (UNAVAILABLE)",
-        };
+    fn warn_of_no_endpoint(&mut self, target: &Target<'_>, refused: &str) {
+        let Target { key, service, port, number } = target;
         let message = if self.options.local {
             format!(
-                "No endpoint is ready on port {number}, so requests are answered {answer}; name one with \
+                "No endpoint is ready on port {number}, so {refused}; name one with \
                  --backend {key}:{number}=HOST:PORT, or add an EndpointSlice."
             )
         } else {
-            format!("No endpoint is ready on port {number}, so requests are answered {answer}.")
+            format!("No endpoint is ready on port {number}, so {refused}.")
         };
         let index = service.spec.iter().flat_map(|spec| spec.ports.iter().flatten());
-        let index = index.take_while(|port| port.port != i32::from(number)).count();
+        let index = index.take_while(|other| other != port).count();
         let fault = Fault::new(format!("spec.ports[{index}]"), "NoEndpoints", message);
         let place = ObjectRef::namespaced("Service", key);
         self.problems.push(fault.problem(&place, crate::problem::Severity::Warning));
@@ -308,12 +372,7 @@ impl<'a> Backends<'a> {
         problems.0.extend(self.problems);
         for flag in &self.options.backends {
             let key = ObjectKey::new(&flag.namespace, &flag.service);
-            let used = |name: &String| {
-                let port = name.strip_prefix(&format!("{key}/")).map(|port| port.split('/').next());
-                let port = port.flatten().and_then(|port| port.parse().ok());
-                port.is_some_and(|port| flag.is_for(&key, port))
-            };
-            if !self.clusters.keys().any(used) {
+            if !self.used.iter().any(|(service, port)| flag.is_for(service, *port)) {
                 let message = format!("No route sends requests to what \"--backend {flag}\" is for.");
                 problems.warning(
                     &ObjectRef::namespaced("Service", &key),
@@ -324,6 +383,11 @@ impl<'a> Backends<'a> {
         let (statuses, authorities) = self.tls.finish(problems);
         Found { clusters: self.clusters, policies: self.policies.finish(), authorities, statuses }
     }
+}
+
+/// Whether a port with this `protocol` is one of `transport`.
+fn is_over(protocol: Option<&str>, transport: Transport) -> bool {
+    protocol.unwrap_or(Transport::Tcp.name()) == transport.name()
 }
 
 /// What is spoken with a port of a Service; where it cannot be what `appProtocol` says, the way out (GEP-1911).

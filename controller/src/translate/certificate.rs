@@ -14,8 +14,8 @@ pub(super) struct Place<'a> {
     pub(super) field: &'a str,
     /// Reason of a reference that does not resolve.
     pub(super) invalid: &'static str,
-    /// The Gateway's.
-    pub(super) namespace: &'a str,
+    /// Who refers to it.
+    pub(super) from: From<'a>,
 }
 
 /// The Secret that a Gateway refers to.
@@ -32,14 +32,14 @@ pub(super) fn resolve(
             "Kind {kind:?} of group {group:?} is not supported; refer to a Secret."
         )));
     }
-    let namespace = reference.namespace.as_deref().unwrap_or(place.namespace);
+    let namespace = reference.namespace.as_deref().unwrap_or(place.from.namespace);
     let key = ObjectKey::new(namespace, &reference.name);
-    if !grants.permit(From { kind: "Gateway", namespace: place.namespace }, "Secret", &key) {
+    if !grants.permit(place.from, "Secret", &key) {
         // Said before anything is known of the Secret, so that nobody learns whether it exists.
         let message = format!(
-            "Secret \"{key}\" is in another namespace and no ReferenceGrant in {namespace:?} permits Gateways of \
-             {:?} to use it.",
-            place.namespace
+            "Secret \"{key}\" is in another namespace and no ReferenceGrant in {namespace:?} permits {}s of {:?} to \
+             use it.",
+            place.from.kind, place.from.namespace
         );
         return Err(Fault::new(place.field, "RefNotPermitted", message));
     }

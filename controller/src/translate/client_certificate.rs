@@ -7,7 +7,7 @@ use gatewasm_routing::config::{Listener, Rule};
 
 use super::certificate;
 use super::policy;
-use super::reference_grant::Grants;
+use super::reference_grant::{From, Grants};
 use crate::api;
 use crate::fault::Fault;
 use crate::model::{Certificate, Cluster, Model, Policy};
@@ -25,7 +25,7 @@ pub(super) fn resolve(
     let place = certificate::Place {
         field: "spec.tls.backend.clientCertificateRef",
         invalid: "InvalidClientCertificateRef",
-        namespace: &key.namespace,
+        from: From { kind: "Gateway", namespace: &key.namespace },
     };
     Some(certificate::resolve(reference, place, snapshot, grants))
 }

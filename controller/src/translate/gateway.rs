@@ -6,17 +6,19 @@ use std::net::IpAddr;
 use super::client_certificate;
 use super::client_validation;
 use super::gateway_class::Classes;
-use super::listener::{self, Listener};
+use super::listener::{self, Listener, Owner};
+use super::listener_set::{self, ListenerSet};
 use super::reference_grant::Grants;
 use super::{Options, Problems};
 use crate::api;
 use crate::model::Certificate;
 use crate::object::{ObjectKey, ObjectRef};
 use crate::snapshot::Snapshot;
-use crate::status::{Conditions, Fault, GatewayStatus};
+use crate::status::{ACCEPTED, ConditionStatus, Conditions, Fault, GatewayStatus, ListenerSetStatus};
 
 /// A Gateway of ours, accepted or not.
 pub(super) struct Gateway<'a> {
+    key: &'a ObjectKey,
     object: &'a api::Gateway,
     /// What keeps the whole Gateway from being accepted.
     faults: Vec<Fault>,
@@ -26,8 +28,10 @@ pub(super) struct Gateway<'a> {
     ref_faults: Vec<Fault>,
     /// What backends are shown.
     pub(super) client_certificate: Option<(ObjectKey, Certificate)>,
-    /// Every listener of the spec, with the routes that attach to it.
+    /// Every listener of the spec, and of ListenerSets that it takes, with the routes that attach to it.
     pub(super) listeners: Vec<Listener<'a>>,
+    /// Every ListenerSet that names it, in the order of precedence.
+    listener_sets: Vec<ListenerSet<'a>>,
 }
 
 /// Finds our Gateways. Those of other controllers are left alone.
@@ -56,14 +60,29 @@ pub(super) fn translate<'a>(
             problems.warning(&place, &Fault::new("spec.gatewayClassName", "NoGatewayClass", message));
         }
     }
+    for (key, set) in &snapshot.listener_sets {
+        let place = ObjectRef::namespaced("ListenerSet", key);
+        match listener_set::gateway_of(key, set) {
+            Some(gateway) if snapshot.gateways.contains_key(&gateway) => {}
+            Some(gateway) => {
+                let message = format!("Gateway \"{gateway}\" does not exist.");
+                problems.error(&place, &Fault::new("spec.parentRef.name", "NoMatchingParent", message));
+            }
+            None => {
+                let kind = &set.spec.parent_ref.kind;
+                let message = format!("Parents of kind {kind:?} are not supported; name a Gateway.");
+                problems.warning(&place, &Fault::new("spec.parentRef.kind", "UnsupportedValue", message));
+            }
+        }
+    }
     gateways
 }
 
 fn translate_one<'a>(
-    key: &ObjectKey,
+    key: &'a ObjectKey,
     object: &'a api::Gateway,
     class_faults: &[Fault],
-    snapshot: &Snapshot,
+    snapshot: &'a Snapshot,
     grants: &Grants<'_>,
     options: &Options,
     problems: &mut Problems,
@@ -102,19 +121,34 @@ fn translate_one<'a>(
         }
     }
     warn_of_what_has_no_effect(key, object, problems);
-    let listeners = listener::translate(key, object, snapshot, grants, options, problems);
+    let translate = |owner, specs: &'a [api::Listener], problems: &mut Problems| {
+        listener::translate(owner, specs, (key, object), snapshot, grants, options, problems)
+    };
+    let mut listeners = translate(Owner::Gateway(key), &object.spec.listeners, problems);
+    let listener_sets = listener_set::naming(key, object, snapshot);
+    for set in &listener_sets {
+        match &set.refused {
+            None => {
+                listeners.extend(translate(Owner::ListenerSet(set.key), &set.object.spec.listeners, problems))
+            }
+            Some(fault) => problems.error(&ObjectRef::namespaced("ListenerSet", set.key), fault),
+        }
+    }
+    listener::settle(&mut listeners, problems);
     let (client_certificate, ref_fault) = match client_certificate::resolve(key, object, snapshot, grants) {
         Some(Ok(certificate)) => (Some(certificate), None),
         Some(Err(fault)) => (None, Some(fault)),
         None => (None, None),
     };
     Gateway {
+        key,
         object,
         faults,
         addresses: addresses.into_iter().collect(),
         ref_faults: ref_fault.into_iter().collect(),
         client_certificate,
         listeners,
+        listener_sets,
     }
 }
 
@@ -131,35 +165,52 @@ fn warn_of_what_has_no_effect(key: &ObjectKey, object: &api::Gateway, problems: 
             "Default Gateways are not supported; routes must name this one in parentRefs.",
         );
     }
-    let from = spec.allowed_listeners.as_ref().and_then(|allowed| allowed.namespaces.as_ref()?.from);
-    if from.is_some_and(|from| from != api::ListenerFromNamespaces::None) {
-        warn("spec.allowedListeners", "ListenerSets are not supported yet, so this has no effect.");
-    }
 }
 
-impl Gateway<'_> {
+impl<'a> Gateway<'a> {
+    /// The listeners of its own spec.
+    fn own(&self) -> impl Iterator<Item = &Listener<'a>> {
+        self.listeners.iter().filter(|listener| matches!(listener.owner, Owner::Gateway(_)))
+    }
+
     /// Whether any of it may be served.
     pub(super) fn is_accepted(&self) -> bool {
-        self.faults.is_empty() && self.listeners.iter().any(Listener::is_accepted)
+        self.faults.is_empty() && self.own().any(Listener::is_accepted)
+    }
+
+    /// The status of each ListenerSet that names it, once every route is attached.
+    pub(super) fn listener_sets(&self) -> impl Iterator<Item = (ObjectKey, ListenerSetStatus)> {
+        let accepted = self.is_accepted();
+        let status = move |set: &ListenerSet<'_>| set.status(self.key, accepted, &self.listeners);
+        self.listener_sets.iter().map(move |set| (set.key.clone(), status(set)))
+    }
+
+    /// "The total number of ListenerSets that have been successfully attached" (`GatewayStatus`).
+    fn count_accepted_sets(&self) -> u32 {
+        let is_accepted = |status: &ListenerSetStatus| {
+            status.conditions.iter().any(|it| it.kind == ACCEPTED && it.status == ConditionStatus::True)
+        };
+        let count = self.listener_sets().filter(|(_, status)| is_accepted(status)).count();
+        u32::try_from(count).unwrap_or(u32::MAX)
     }
 
     /// The Gateway's status, once every route is attached.
     pub(super) fn status(&self) -> GatewayStatus {
         let conditions = Conditions::of(&self.object.metadata);
         let names = |wanted: fn(&Listener<'_>) -> bool| -> Vec<&str> {
-            self.listeners.iter().filter(|listener| wanted(listener)).map(|l| &*l.spec.name).collect()
+            self.own().filter(|listener| wanted(listener)).map(|l| &*l.spec.name).collect()
         };
         let unaccepted = names(|listener| !listener.is_accepted());
-        let served = names(|listener| listener.served().is_some());
+        let served = names(|listener| listener.is_served().is_some());
         let accepted = self.is_accepted();
         let mut list = vec![
-            conditions.gateway_accepted(&self.faults, &unaccepted, self.listeners.len()),
+            conditions.gateway_accepted(&self.faults, &unaccepted, self.own().count()),
             conditions.gateway_programmed(accepted, &served),
         ];
         let unresolved = names(|listener| listener.refs_resolve() == Some(false));
         let refers = self.client_certificate.is_some()
             || !self.ref_faults.is_empty()
-            || self.listeners.iter().any(|listener| listener.refs_resolve().is_some());
+            || self.own().any(|listener| listener.refs_resolve().is_some());
         if refers {
             list.push(conditions.gateway_resolved_refs(&self.ref_faults, &unresolved));
         }
@@ -169,7 +220,8 @@ impl Gateway<'_> {
         }
         GatewayStatus {
             conditions: list,
-            listeners: self.listeners.iter().map(|listener| listener.status(conditions, accepted)).collect(),
+            listeners: self.own().map(|listener| listener.status(conditions, accepted)).collect(),
+            attached_listener_sets: (!self.listener_sets.is_empty()).then(|| self.count_accepted_sets()),
             addresses: None,
         }
     }

@@ -20,11 +20,27 @@ pub(super) fn overlap(one: Option<&Hostname>, other: Option<&Hostname>) -> bool 
     other.is_none_or(|other| intersect(one, other).is_some())
 }
 
+/// Whether every host of `narrow` is one of `wide`; `None` is every host.
+pub(super) fn is_within(narrow: Option<&str>, wide: Option<&str>) -> bool {
+    match (narrow, wide) {
+        (_, None) => true,
+        (None, Some(_)) => false,
+        (Some(narrow), Some(wide)) => narrow == wide || covers(wide, narrow),
+    }
+}
+
+/// Which of two hostnames that have a host in common says more of it: those lie within one another, so an exact one, or
+/// else the longer one.
+pub(super) fn rank(hostname: Option<&str>) -> (bool, usize) {
+    let hostname = hostname.unwrap_or("*");
+    (!hostname.starts_with('*'), hostname.len())
+}
+
 /// Whether `wide` is a wildcard and every host of `narrow` is one of its hosts.
-fn covers(wide: &Hostname, narrow: &Hostname) -> bool {
+fn covers(wide: &str, narrow: &str) -> bool {
     // `*.example.com` covers `a.example.com`, `a.b.example.com` and `*.b.example.com`, not `example.com`.
     match wide.strip_prefix('*') {
-        Some(suffix) => narrow.len() > suffix.len() && narrow.ends_with(suffix) && **narrow != **wide,
+        Some(suffix) => narrow.len() > suffix.len() && narrow.ends_with(suffix) && narrow != wide,
         None => false,
     }
 }

@@ -17,6 +17,8 @@ mod gateway_class;
 mod grpc_match;
 mod hostname;
 mod listener;
+pub(crate) mod listener_set;
+mod parents;
 mod policy;
 pub(crate) mod reference_grant;
 mod route;
@@ -24,13 +26,14 @@ mod route_filter;
 mod route_kind;
 mod route_match;
 mod session;
+mod stream;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::RangeInclusive;
 
-use gatewasm_routing::config::{self, FilterConfig, RouteKind};
+use gatewasm_routing::config::{self, RouteKind};
 
-use crate::model::{self, Model};
+use crate::model::{self, Model, Protocol};
 use crate::object::{ObjectKey, ObjectRef};
 use crate::problem::{Problem, Severity};
 use crate::snapshot::Snapshot;
@@ -106,42 +109,73 @@ pub fn translate(snapshot: &Snapshot, options: &Options) -> Translation {
             RouteKind::HttpRoute => &mut statuses.http_routes,
             RouteKind::GrpcRoute => &mut statuses.grpc_routes,
         };
-        routes.extend(status.map(|status| (route.key.clone(), status)));
+        routes.extend(status.map(|status| (route.header.key.clone(), status)));
+    }
+    let tls_routes = snapshot.tls_routes.iter().map(|(key, route)| stream::Route::tls(key, route));
+    let tcp_routes = snapshot.tcp_routes.iter().map(|(key, route)| stream::Route::tcp(key, route));
+    let udp_routes = snapshot.udp_routes.iter().map(|(key, route)| stream::Route::udp(key, route));
+    let mut splits = BTreeMap::new();
+    let routes = [
+        (&mut statuses.tls_routes, tls_routes.collect::<Vec<_>>()),
+        (&mut statuses.tcp_routes, tcp_routes.collect()),
+        (&mut statuses.udp_routes, udp_routes.collect()),
+    ];
+    for (statuses, routes) in routes {
+        for route in routes {
+            let status =
+                stream::translate(&route, snapshot, &mut gateways, &mut backends, &mut splits, &mut problems);
+            statuses.extend(status.map(|status| (route.header.key.clone(), status)));
+        }
     }
     for (key, gateway) in &gateways {
         statuses.gateways.insert(key.clone(), gateway.status());
+        statuses.listener_sets.extend(gateway.listener_sets());
     }
     let mut found = backends.finish(&mut problems);
     statuses.backend_tls_policies = std::mem::take(&mut found.statuses);
+    let Found { clusters, policies, authorities, .. } = found;
+    let model = Model { clusters, splits, policies, authorities, ..Model::default() };
+    let model = assemble(gateways, model, options, &mut problems);
     let mut problems = problems.0;
     problems.sort();
     problems.dedup();
-    Translation { model: assemble(gateways, found, options), statuses, problems }
+    Translation { model, statuses, problems }
 }
 
-/// The accepted Gateways with the listeners that are served.
-fn assemble(gateways: BTreeMap<ObjectKey, Gateway<'_>>, found: Found, options: &Options) -> Model {
-    let mut model = Model {
-        gateways: BTreeMap::new(),
-        clusters: found.clusters,
-        policies: found.policies,
-        certificates: BTreeMap::new(),
-        authorities: found.authorities,
-        filter_config: FilterConfig { access_log: options.access_log, ..FilterConfig::default() },
-    };
+/// A model of what routes send to gets the accepted Gateways with the listeners that are served.
+fn assemble(
+    gateways: BTreeMap<ObjectKey, Gateway<'_>>,
+    mut model: Model,
+    options: &Options,
+    problems: &mut Problems,
+) -> Model {
+    model.filter_config.access_log = options.access_log;
     for (key, gateway) in gateways.into_iter().filter(|(_, gateway)| gateway.is_accepted()) {
+        let all = &gateway.listeners;
+        let forwards: Vec<_> =
+            all.iter().map(|listener| stream::forwards(listener, all, &key, problems)).collect();
+        let https = all.iter().filter(|listener| listener.is_served() == Some(Protocol::Https));
+        let https: BTreeSet<u16> = https.map(|listener| listener.spec.port.get()).collect();
         let mut listeners = BTreeMap::new();
-        for listener in gateway.listeners {
-            let Some(served) = listener.served() else { continue };
-            model.filter_config.listeners.push(config::Listener {
-                name: format!("{key}/{}", listener.spec.name),
-                gateway: key.to_string(),
-                port: served.port,
-                protocol: served.protocol,
-                hostname: served.hostname.clone(),
-                routes: listener.routes,
-            });
-            listeners.insert(listener.spec.name.to_string(), served);
+        for (listener, forwards) in gateway.listeners.into_iter().zip(forwards) {
+            let Some(served) = listener.served(forwards) else { continue };
+            let section = listener.section();
+            let protocol = match served.protocol {
+                // No request comes in by it, but one that comes in by HTTPS for its host is misdirected (421).
+                Protocol::Tls if https.contains(&served.port) => Some(config::Protocol::Https),
+                protocol => protocol.http(),
+            };
+            if let Some(protocol) = protocol {
+                model.filter_config.listeners.push(config::Listener {
+                    name: format!("{key}/{section}"),
+                    gateway: key.to_string(),
+                    port: served.port,
+                    protocol,
+                    hostname: served.hostname.clone(),
+                    routes: listener.routes,
+                });
+            }
+            listeners.insert(section, served);
             model.certificates.extend(listener.certificates);
             model.authorities.extend(listener.authorities);
         }

@@ -1,24 +1,24 @@
-//! Routes of every kind: their rules, once for each route, and their attachment to each parent.
+//! HTTPRoutes and GRPCRoutes: their rules, once for each route. How they attach to parents is decided in
+//! [`super::parents`].
 
 use std::collections::BTreeMap;
 
 use gatewasm_routing::config;
 
 use super::Problems;
-use super::attach::{self, attach};
 use super::backend::Backends;
 use super::gateway::Gateway;
+use super::listener::Listener;
+use super::parents::{self, Header, Verdict};
 use super::policy;
 use super::route_filter::{self, Scope};
 use super::route_kind::Route;
 use super::session;
-use crate::api::{
-    CONTROLLER_NAME, GROUP, GatewayDefaultScope, HttpRouteFilter, HttpRouteFilterType, ParentReference,
-};
+use crate::api::{HttpRouteFilter, HttpRouteFilterType};
 use crate::model::Policy;
-use crate::object::{ObjectKey, ObjectRef};
+use crate::object::ObjectKey;
 use crate::snapshot::Snapshot;
-use crate::status::{Conditions, Fault, RouteParentStatus, RouteStatus};
+use crate::status::{ACCEPTED, ConditionStatus, Conditions, Fault, RouteStatus};
 
 /// The rules of a route, and what is wrong with them.
 #[derive(Default)]
@@ -40,122 +40,51 @@ pub(super) fn translate(
     backends: &mut Backends<'_>,
     problems: &mut Problems,
 ) -> Option<RouteStatus> {
-    let place = route.place();
-    let parents = parents(route, snapshot, gateways, &place, problems);
-    let refused = default_gateways(route);
-    if parents.is_empty() {
-        // There is no parent in whose status this could stand.
-        problems.errors(&place, refused.as_slice());
-        return None;
-    }
+    let header = &route.header;
+    let parents = parents::of(header, snapshot, gateways, problems)?;
+    let refused = parents::default_gateways(header);
     backends.take_referred();
-    let rules = translate_rules(route, refused.as_ref(), backends, &place, problems);
+    let rules = translate_rules(route, refused.as_ref(), backends, problems);
     let services = backends.take_referred();
     let all_invalid =
         refused.is_some() || (!rules.invalid.is_empty() && rules.invalid.len() == rules.rules.len());
-    let mut status = RouteStatus::default();
-    for (i, parent, gateway_key) in parents {
-        let Some(gateway) = gateways.get_mut(&gateway_key) else { continue };
-        let conditions = Conditions::of(route.metadata);
-        let field = format!("spec.parentRefs[{i}]");
-        let request =
-            attach::Request { parent, field: &field, gateway_namespace: &gateway_key.namespace, route };
-        let mut list = Vec::new();
-        match attach(&request, &gateway.listeners, snapshot) {
-            Err(fault) => {
-                problems.error(&place, &fault);
-                list.push(conditions.route_refused(&[fault]));
-            }
-            Ok(attachments) => {
-                let names: Vec<&str> = attachments
-                    .iter()
-                    .map(|attachment| &*gateway.listeners[attachment.listener].spec.name)
-                    .collect();
-                if all_invalid {
-                    list.push(conditions.route_refused(&rules.unsupported));
-                } else {
-                    backends.used(&gateway_key, &services);
-                    list.push(conditions.route_accepted(&names));
-                }
-                for attachment in attachments {
-                    let listener = &mut gateway.listeners[attachment.listener];
-                    let attached = config_route(route, attachment.hostnames, &rules.rules);
-                    // Two parentRefs can mean the same listener.
-                    let identity = |it: &config::Route| (it.kind, it.namespace.clone(), it.name.clone());
-                    if listener.routes.last().is_some_and(|last| identity(last) == identity(&attached)) {
-                        continue;
-                    }
-                    if !all_invalid {
-                        listener.attached += 1;
-                    }
-                    listener.routes.push(attached);
-                }
-            }
+    let partially = |conditions: Conditions| {
+        conditions.partially_invalid(&rules.invalid, route.failure(), &rules.unsupported)
+    };
+    let verdict = Verdict {
+        refused: if all_invalid { &rules.unsupported } else { &[] },
+        unresolved: &rules.unresolved,
+        more: (!rules.invalid.is_empty() && !all_invalid).then(|| partially(Conditions::of(header.metadata))),
+    };
+    let mut attached = |listener: &mut Listener<'_>, hostnames| {
+        let attached = config_route(route, hostnames, &rules.rules);
+        // Two parentRefs can mean the same listener.
+        let identity = |it: &config::Route| (it.kind, it.namespace.clone(), it.name.clone());
+        let is_new = listener.routes.last().is_none_or(|last| identity(last) != identity(&attached));
+        if is_new {
+            listener.routes.push(attached);
         }
-        list.push(conditions.resolved_refs(&rules.unresolved));
-        if !rules.invalid.is_empty() && !all_invalid {
-            list.push(conditions.partially_invalid(&rules.invalid, route.failure(), &rules.unsupported));
+        is_new
+    };
+    let status = parents::attach(header, &parents, &verdict, snapshot, gateways, problems, &mut attached);
+    for (parent, its) in parents.iter().zip(&status.parents) {
+        if its.conditions.iter().any(|it| it.kind == ACCEPTED && it.status == ConditionStatus::True) {
+            backends.used(&parent.gateway, &services);
         }
-        status.parents.push(RouteParentStatus {
-            parent_ref: parent.clone(),
-            controller_name: CONTROLLER_NAME,
-            conditions: list,
-        });
     }
-    problems.errors(&place, &rules.unsupported);
-    problems.errors(&place, &rules.unresolved);
+    problems.errors(&header.place(), &rules.unsupported);
+    problems.errors(&header.place(), &rules.unresolved);
     Some(status)
 }
 
-/// The parentRefs that name Gateways of ours, with their indexes. Others' Gateways are left alone.
-fn parents<'r>(
-    route: &Route<'r>,
-    snapshot: &Snapshot,
-    gateways: &BTreeMap<ObjectKey, Gateway<'_>>,
-    place: &ObjectRef,
-    problems: &mut Problems,
-) -> Vec<(usize, &'r ParentReference, ObjectKey)> {
-    let mut ours = Vec::new();
-    for (i, parent) in route.parent_refs.iter().enumerate() {
-        let field = format!("spec.parentRefs[{i}]");
-        let gateway =
-            ObjectKey::new(parent.namespace.as_deref().unwrap_or(&route.key.namespace), &parent.name);
-        if parent.group != GROUP || parent.kind != "Gateway" {
-            let message =
-                format!("Parents of kind {:?} are not supported; attach to a Gateway.", parent.kind);
-            problems.warning(place, &Fault::new(format!("{field}.kind"), "UnsupportedValue", message));
-        } else if gateways.contains_key(&gateway) {
-            ours.push((i, parent, gateway));
-        } else if !snapshot.gateways.contains_key(&gateway) {
-            let message = format!("Gateway \"{gateway}\" does not exist.");
-            problems.error(place, &Fault::new(format!("{field}.name"), "NoMatchingParent", message));
-        }
-    }
-    if route.parent_refs.is_empty() {
-        let message = "The route names no parent, so it is not attached to anything.";
-        problems.warning(place, &Fault::new("spec.parentRefs", "NoMatchingParent", message));
-    }
-    ours
-}
-
-/// Why no rule of the route is served. "All" asks for Gateways that the route does not name; that those it names serve
-/// it is not what it asks for, and half of it might be the half without protection.
-fn default_gateways(route: &Route<'_>) -> Option<Fault> {
-    let wanted = route.use_default_gateways == Some(GatewayDefaultScope::All);
-    wanted.then(|| {
-        let message =
-            "Default Gateways are not supported; name every Gateway in parentRefs, and remove this field.";
-        Fault::new("spec.useDefaultGateways", "UnsupportedValue", message)
-    })
-}
-
 fn config_route(route: &Route<'_>, hostnames: Vec<String>, rules: &[config::Rule]) -> config::Route {
+    let Header { key, metadata, .. } = route.header;
     // Years before 0 are not RFC 3339, and no cluster is that old.
-    let created = route.metadata.creation_timestamp.as_ref().map(|time| time.0.to_string());
+    let created = metadata.creation_timestamp.as_ref().map(|time| time.0.to_string());
     config::Route {
         kind: route.kind,
-        namespace: route.key.namespace.clone(),
-        name: route.key.name.clone(),
+        namespace: key.namespace.clone(),
+        name: key.name.clone(),
         creation_timestamp: created.filter(|time| !time.starts_with('-')),
         hostnames,
         rules: rules.to_vec(),
@@ -167,9 +96,9 @@ fn translate_rules(
     route: &Route<'_>,
     refused: Option<&Fault>,
     backends: &mut Backends<'_>,
-    place: &ObjectRef,
     problems: &mut Problems,
 ) -> Rules {
+    let place = &route.header.place();
     let mut rules = Rules { unsupported: refused.cloned().into_iter().collect(), ..Rules::default() };
     if route.rules.is_empty() {
         let message = "The route has no rules, so it takes no request.";
@@ -182,7 +111,7 @@ fn translate_rules(
         let (mut filters, its_faults) =
             route_filter::translate(rule.filters, scope, &format!("{field}.filters"));
         faults.extend(its_faults);
-        let (from, speaks) = (route.referrer(), route.speaks());
+        let (from, speaks) = (route.header.referrer(), route.speaks());
         let (mut policy, its_faults) = policy::limits(rule.timeouts, rule.retry, &field);
         faults.extend(its_faults);
         policy.session = rule.session_persistence.is_some();

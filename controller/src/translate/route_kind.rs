@@ -2,26 +2,21 @@
 //! have one implementation ([`super::route`]). What differs is decided here, once.
 
 use gatewasm_routing::config::{self, RouteKind};
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
 use super::backend::Speaks;
-use super::reference_grant::From;
+use super::parents::Header;
 use super::{grpc_match, route_match};
 use crate::api::{
-    GatewayDefaultScope, GrpcRoute, GrpcRouteMatch, Hostname, HttpBackendRef, HttpRoute, HttpRouteFilter,
-    HttpRouteMatch, HttpRouteRetry, HttpRouteTimeouts, ParentReference, SectionName, SessionPersistence,
+    GrpcRoute, GrpcRouteMatch, HttpBackendRef, HttpRoute, HttpRouteFilter, HttpRouteMatch, HttpRouteRetry,
+    HttpRouteTimeouts, SectionName, SessionPersistence,
 };
 use crate::fault::Fault;
-use crate::object::{ObjectKey, ObjectRef};
+use crate::object::ObjectKey;
 
 /// A route of either kind.
 pub(super) struct Route<'r> {
     pub(super) kind: RouteKind,
-    pub(super) key: &'r ObjectKey,
-    pub(super) metadata: &'r ObjectMeta,
-    pub(super) parent_refs: &'r [ParentReference],
-    pub(super) use_default_gateways: Option<GatewayDefaultScope>,
-    pub(super) hostnames: &'r [Hostname],
+    pub(super) header: Header<'r>,
     pub(super) rules: Vec<Rule<'r>>,
 }
 
@@ -54,15 +49,15 @@ impl<'r> Route<'r> {
             retry: rule.retry.as_ref(),
             session_persistence: rule.session_persistence.as_ref(),
         });
-        Self {
-            kind: RouteKind::HttpRoute,
+        let header = Header {
+            kind: RouteKind::HttpRoute.name(),
             key,
             metadata: &route.metadata,
             parent_refs: &route.spec.parent_refs,
             use_default_gateways: route.spec.use_default_gateways,
             hostnames: &route.spec.hostnames,
-            rules: rules.collect(),
-        }
+        };
+        Self { kind: RouteKind::HttpRoute, header, rules: rules.collect() }
     }
 
     pub(super) fn grpc(key: &'r ObjectKey, route: &'r GrpcRoute) -> Self {
@@ -75,25 +70,15 @@ impl<'r> Route<'r> {
             retry: None,
             session_persistence: rule.session_persistence.as_ref(),
         });
-        Self {
-            kind: RouteKind::GrpcRoute,
+        let header = Header {
+            kind: RouteKind::GrpcRoute.name(),
             key,
             metadata: &route.metadata,
             parent_refs: &route.spec.parent_refs,
             use_default_gateways: route.spec.use_default_gateways,
             hostnames: &route.spec.hostnames,
-            rules: rules.collect(),
-        }
-    }
-
-    /// The route, for problems.
-    pub(super) fn place(&self) -> ObjectRef {
-        ObjectRef::namespaced(self.kind.name(), self.key)
-    }
-
-    /// The route as one that refers to other objects.
-    pub(super) fn referrer(&self) -> From<'r> {
-        From { kind: self.kind.name(), namespace: &self.key.namespace }
+        };
+        Self { kind: RouteKind::GrpcRoute, header, rules: rules.collect() }
     }
 
     /// What is spoken with its backends.

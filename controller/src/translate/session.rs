@@ -64,8 +64,10 @@ pub(super) fn translate(
         })
         .collect();
     // The GEP has a route refused whose Service has an affinity of its own.
-    let affine: BTreeSet<ObjectKey> =
-        used.iter().filter_map(|backend| backends.with_affinity(backend, &route.key.namespace)).collect();
+    let affine: BTreeSet<ObjectKey> = used
+        .iter()
+        .filter_map(|backend| backends.with_affinity(backend, &route.header.key.namespace))
+        .collect();
     faults.extend(affine.into_iter().map(|service| {
         let message = format!(
             "Service \"{service}\" has sessionAffinity \"ClientIP\", which cannot stand beside this; set it to \
@@ -84,6 +86,6 @@ fn derived_name(route: &Route<'_>, index: usize) -> String {
         Some(name) => format!("name/{name}"),
         None => index.to_string(),
     };
-    let identity = format!("{}/{}/{rule}", route.kind.name(), route.key);
+    let identity = format!("{}/{}/{rule}", route.header.kind, route.header.key);
     format!("session-{}", digits(identity))
 }

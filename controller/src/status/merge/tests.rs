@@ -69,7 +69,7 @@ fn gateway(listeners: Vec<ListenerStatus>, addresses: &[&str]) -> Desired {
     let conditions = vec![yes("Accepted"), yes("Programmed")];
     let address = |value: &&str| StatusAddress { kind: AddressType::IPAddress, value: (*value).to_owned() };
     let addresses = Some(addresses.iter().map(address).collect());
-    Desired::Gateway(GatewayStatus { conditions, listeners, addresses })
+    Desired::Gateway(GatewayStatus { conditions, listeners, attached_listener_sets: None, addresses })
 }
 
 fn merged(desired: &Desired, existing: &Value) -> Value {
@@ -145,14 +145,23 @@ fn foreign_conditions_stay_in_place_and_stale_ones_of_ours_go() {
             held("Accepted", "True", EARLIER),
             held("Accepted", "False", EARLIER),
         ],
-        "attachedListenerSets": 2,
+        "somebodyElses": 2,
     });
     let status = merged(&gateway(vec![], &[]), &existing);
     assert_eq!(
         status["conditions"],
         json!([held("Programmed", "True", EARLIER), foreign_condition(), held("Accepted", "True", EARLIER)])
     );
-    assert_eq!(status["attachedListenerSets"], 2);
+    assert_eq!(status["somebodyElses"], 2);
+}
+
+/// A merge patch cannot take a field away by leaving it out.
+#[test]
+fn a_count_of_listener_sets_that_is_over_becomes_0() {
+    let status = merged(&gateway(vec![], &[]), &json!({"attachedListenerSets": 2}));
+    assert_eq!(status["attachedListenerSets"], 0);
+    let status = merged(&gateway(vec![], &[]), &json!({}));
+    assert_eq!(status.get("attachedListenerSets"), None);
 }
 
 #[test]

@@ -150,12 +150,10 @@ fn model(policies: &[&str]) -> Model {
         routes: vec![route],
     };
     Model {
-        gateways: BTreeMap::new(),
         clusters: policies.iter().map(|name| (format!("a/{name}/80"), Cluster::default())).collect(),
         policies: policies.iter().map(policy).collect(),
-        certificates: BTreeMap::new(),
-        authorities: BTreeMap::new(),
         filter_config: FilterConfig { listeners: vec![listener], ..FilterConfig::default() },
+        ..Model::default()
     }
 }
 
