@@ -44,7 +44,7 @@ kubectl wait --for=condition=Accepted gatewayclass/gatewasm --timeout=60s
 
 began=$SECONDS code=0
 "${inside[@]}" "$built/bin/conformance.test" -test.v -test.timeout=40m \
-    -gateway-class=gatewasm -conformance-profiles=GATEWAY-HTTP,GATEWAY-GRPC \
+    -gateway-class=gatewasm -conformance-profiles=GATEWAY-HTTP,GATEWAY-GRPC,GATEWAY-TLS,GATEWAY-TCP,GATEWAY-UDP \
     -organization=gatewasm -project=gatewasm -url="$repository" -version="v$version" -contact="$repository/issues" \
     -report-output="$root/$report" ${usable[@]+"${usable[@]}"} "$@" 2>&1 |
     tee "$log" | grep --line-buffered -E '^ *--- |^panic' || code=${PIPESTATUS[0]}
