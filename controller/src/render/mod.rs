@@ -259,6 +259,27 @@ pub(crate) mod tests {
     }
 
     #[test]
+    fn what_was_rendered_before_makes_no_difference() {
+        let cluster = |port: u16| crate::model::Cluster {
+            endpoints: [crate::model::Endpoint { host: "10.0.0.1".into(), port }].into(),
+            ..crate::model::Cluster::default()
+        };
+        let mut model = gateway(&[]);
+        model.clusters = [("a/stays/80", 1), ("a/changes/80", 2), ("a/goes/80", 3)]
+            .map(|(name, port)| (name.to_owned(), cluster(port)))
+            .into();
+        let settings = settings(&[]);
+        let resources = parts(&model, &settings, None);
+        let before = Before { model: model.clone(), settings: settings.clone(), resources };
+        model.clusters.remove("a/goes/80");
+        model.clusters.insert("a/comes/80".into(), cluster(4));
+        model.clusters.insert("a/changes/80".into(), cluster(5));
+        let after = parts(&model, &settings, Some(&before));
+        assert_eq!(after, parts(&model, &settings, None));
+        assert_ne!(after.endpoints, before.resources.endpoints);
+    }
+
+    #[test]
     fn golden_files_have_no_private_key() {
         let mut model = gateway(&[]);
         let certificate = Certificate { chain: "the chain".into(), private_key: "the key".into() };
