@@ -42,8 +42,9 @@ impl Process {
             .args(["--concurrency", &launch.workers.to_string()])
             // Neither needs another Envoy's shared memory: several of us may run at a time.
             .arg("--disable-hot-restart")
-            // A connection that is to end is told so with its next response, not at some time within ten minutes.
-            .args(["--drain-strategy", "immediate"])
+            // Not at once: Envoy tells connections to end before its listeners are closed, and a client that comes
+            // again in between loses its request. The end of the program is told when they are (`supervisor`).
+            .args(["--drain-strategy", "gradual"])
             // Whoever reads the access log while trying requests sees them; by default Envoy keeps lines for 10 s.
             .args(["--file-flush-interval-msec", "200"])
             // What Envoy has against a configuration is told to us by ADS; its log would say it twice.
