@@ -91,15 +91,18 @@ pub fn render(model: &Model, settings: &Settings) -> Resources {
 
 /// What was rendered of a model before.
 #[derive(Clone, Debug)]
-pub(crate) struct Before {
-    pub(crate) model: Model,
-    pub(crate) settings: Settings,
-    pub(crate) resources: Resources,
+pub struct Before {
+    /// The model.
+    pub model: Model,
+    /// By these settings.
+    pub settings: Settings,
+    /// To these resources.
+    pub resources: Resources,
 }
 
 /// As [`render`], without the filter and the one text of its configuration, which a bundle has in pieces. What is as it
 /// was `before` is not rendered again.
-pub(crate) fn parts(model: &Model, settings: &Settings, before: Option<&Before>) -> Resources {
+pub fn parts(model: &Model, settings: &Settings, before: Option<&Before>) -> Resources {
     let shared = |list: BTreeMap<String, Value>| -> BTreeMap<String, Json> {
         list.into_iter().map(|(name, value)| (name, value.into())).collect()
     };

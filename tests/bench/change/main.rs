@@ -1,5 +1,6 @@
-//! What one change of a route costs, step by step, among 10, 1,000 and 3,000 routes, each with a Service of its own:
-//! first the controller's steps, then the agent's. Milliseconds of one core, the median of the rounds.
+//! What one change of one route costs, step by step, among 10, 1,000 and 3,000 routes, each with a Service of its own:
+//! first the controller's steps, then the agent's, each with what it has kept of the last change. Milliseconds of one
+//! core, the median of the rounds.
 
 use std::collections::BTreeMap;
 use std::hint::black_box;
@@ -9,20 +10,22 @@ use std::time::Instant;
 use anyhow::{Result, ensure};
 use gatewasm::bundle::{Bundle, Reader};
 use gatewasm::object::ObjectKey;
-use gatewasm::render::{ConfigSource, Settings, render};
-use gatewasm::snapshot::Snapshot;
+use gatewasm::render::{Before, ConfigSource, Settings, parts};
 use gatewasm::source::{Input, Source};
 use gatewasm::translate::{Options, translate};
 
 const ROUNDS: usize = 15;
 const ROUTES: [usize; 3] = [10, 1_000, 3_000];
 
+/// As in `gatewasm` itself.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> Result<()> {
     println!("{:<12} {:>10} {:>10} {:>10}", "ms", ROUTES[0], ROUTES[1], ROUTES[2]);
     let mut table = BTreeMap::<(usize, &str), Vec<f64>>::new();
     for routes in ROUTES {
-        let snapshot = snapshot(routes)?;
-        for (index, (name, figure)) in steps(&snapshot)?.into_iter().enumerate() {
+        for (index, (name, figure)) in steps(routes)?.into_iter().enumerate() {
             table.entry((index, name)).or_default().push(figure);
         }
     }
@@ -35,32 +38,45 @@ fn main() -> Result<()> {
 }
 
 /// Each step's name and time.
-fn steps(snapshot: &Snapshot) -> Result<Vec<(&'static str, f64)>> {
+fn steps(routes: usize) -> Result<Vec<(&'static str, f64)>> {
     let gateway = ObjectKey::new("infra", "web");
     let options = Options { access_log: true, ..Options::default() };
-    let settings = settings();
+    let mut objects = objects(routes);
+    let mut source = Source::default();
+    let mut before: Option<Before> = None;
+    let mut reader = Reader::default();
     let mut times = BTreeMap::<(usize, &str), Vec<f64>>::new();
-    for _ in 0..ROUNDS {
+    for round in 0..=ROUNDS {
+        // The route in the middle.
+        objects[routes / 2].text = Ok(route(routes / 2, round));
+        let loaded = source.update(&objects);
+        ensure!(loaded.problems.is_empty(), "the benchmark's objects: {:?}", loaded.problems);
         let mut step = 0;
         let mut begin = Instant::now();
         let mut done = |name: &'static str| {
-            times.entry((step, name)).or_default().push(begin.elapsed().as_secs_f64() * 1e3);
+            // In the first round everything is new.
+            if round > 0 {
+                times.entry((step, name)).or_default().push(begin.elapsed().as_secs_f64() * 1e3);
+            }
             step += 1;
             begin = Instant::now();
         };
-        let translation = translate(snapshot, &options);
+        let translation = translate(&loaded.snapshot, &options);
         done("translate");
         let model = translation.model.only(&gateway);
         done("share");
-        let resources = render(&model, &settings);
+        let settings = settings();
+        let resources = parts(&model, &settings, before.as_ref());
         done("render");
         let bundle = Bundle::of(&resources)?;
         done("divide");
         let manifest = bundle.manifest("infra/web", 1);
         let taken = Bundle::collect(&manifest, bundle.parts())?;
         done("verify");
-        black_box(Reader::default().resources(&taken, &settings)?);
+        let joined = reader.resources(&taken, &settings)?;
         done("join");
+        ensure!(joined.filter_config.contains(&format!("\"v{round}\"")), "the change is not there");
+        before = Some(Before { model, settings, resources });
     }
     Ok(times
         .into_iter()
@@ -81,27 +97,26 @@ fn settings() -> Settings {
     }
 }
 
-/// So many routes of one Gateway, each with its hostname, two rules and a Service with two endpoints.
-fn snapshot(routes: usize) -> Result<Snapshot> {
-    let mut text = String::from(
-        "{apiVersion: gateway.networking.k8s.io/v1, kind: GatewayClass, metadata: {name: c}, spec: {controllerName: gatewasm.dev/controller}}
+/// So many routes of one Gateway, each with its hostname, two rules and a Service with two endpoints; a file for each.
+fn objects(routes: usize) -> Vec<Input> {
+    let gateway = "{apiVersion: gateway.networking.k8s.io/v1, kind: GatewayClass, metadata: {name: c}, spec: {controllerName: gatewasm.dev/controller}}
 ---
 {apiVersion: gateway.networking.k8s.io/v1, kind: Gateway, metadata: {name: web, namespace: infra}, spec: {gatewayClassName: c, listeners: [{name: http, port: 80, protocol: HTTP, allowedRoutes: {namespaces: {from: All}}}]}}
-",
-    );
-    for route in 0..routes {
-        let (high, low) = (route / 250, route % 250 + 1);
-        text += &format!(
-            "---
-{{apiVersion: gateway.networking.k8s.io/v1, kind: HTTPRoute, metadata: {{name: r{route}, namespace: shop}}, spec: {{parentRefs: [{{name: web, namespace: infra}}], hostnames: [h{route}.example.com], rules: [{{matches: [{{path: {{type: PathPrefix, value: /a}}}}], backendRefs: [{{name: s{route}, port: 80}}]}}, {{matches: [{{path: {{type: Exact, value: /b}}}}], filters: [{{type: ResponseHeaderModifier, responseHeaderModifier: {{set: [{{name: x-version, value: \"1\"}}]}}}}], backendRefs: [{{name: s{route}, port: 80}}]}}]}}}}
+";
+    let routes =
+        (0..routes).map(|number| Input { path: format!("{number}.yaml"), text: Ok(route(number, 0)) });
+    routes.chain([Input { path: "gateway.yaml".to_owned(), text: Ok(gateway.to_owned()) }]).collect()
+}
+
+/// One of them, in a version.
+fn route(number: usize, version: usize) -> String {
+    let (high, low) = (number / 250, number % 250 + 1);
+    format!(
+        "{{apiVersion: gateway.networking.k8s.io/v1, kind: HTTPRoute, metadata: {{name: r{number}, namespace: shop}}, spec: {{parentRefs: [{{name: web, namespace: infra}}], hostnames: [h{number}.example.com], rules: [{{matches: [{{path: {{type: PathPrefix, value: /a}}}}], backendRefs: [{{name: s{number}, port: 80}}]}}, {{matches: [{{path: {{type: Exact, value: /b}}}}], filters: [{{type: ResponseHeaderModifier, responseHeaderModifier: {{set: [{{name: x-version, value: v{version}}}]}}}}], backendRefs: [{{name: s{number}, port: 80}}]}}]}}}}
 ---
-{{apiVersion: v1, kind: Service, metadata: {{name: s{route}, namespace: shop}}, spec: {{ports: [{{port: 80, targetPort: 8080}}]}}}}
+{{apiVersion: v1, kind: Service, metadata: {{name: s{number}, namespace: shop}}, spec: {{ports: [{{port: 80, targetPort: 8080}}]}}}}
 ---
-{{apiVersion: discovery.k8s.io/v1, kind: EndpointSlice, metadata: {{name: s{route}, namespace: shop, labels: {{kubernetes.io/service-name: s{route}}}}}, addressType: IPv4, ports: [{{port: 8080}}], endpoints: [{{addresses: [10.1.{high}.{low}]}}, {{addresses: [10.2.{high}.{low}]}}]}}
+{{apiVersion: discovery.k8s.io/v1, kind: EndpointSlice, metadata: {{name: s{number}, namespace: shop, labels: {{kubernetes.io/service-name: s{number}}}}}, addressType: IPv4, ports: [{{port: 8080}}], endpoints: [{{addresses: [10.1.{high}.{low}]}}, {{addresses: [10.2.{high}.{low}]}}]}}
 "
-        );
-    }
-    let loaded = Source::default().update(&[Input { path: "bench.yaml".to_owned(), text: Ok(text) }]);
-    ensure!(loaded.problems.is_empty(), "the benchmark's objects: {:?}", loaded.problems);
-    Ok(loaded.snapshot)
+    )
 }
