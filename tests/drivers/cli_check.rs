@@ -190,6 +190,65 @@ fn check_never_calls_a_match_of_the_request_table_impossible() -> Result<()> {
     Ok(())
 }
 
+/// A route without hostnames has its listener's.
+#[test]
+fn check_finds_routes_of_two_namespaces_that_name_no_hosts() -> Result<()> {
+    let backends = ["--backend", "team-a/cart=127.0.0.1:9001", "--backend", "team-b/cart=127.0.0.1:9002"];
+    let route = |namespace: &str, hostnames: &[&str]| {
+        json!({
+            "apiVersion": "gateway.networking.k8s.io/v1", "kind": "HTTPRoute",
+            "metadata": {"name": "r", "namespace": namespace},
+            "spec": {
+                "parentRefs": [{"name": "web", "namespace": "infra"}],
+                "hostnames": hostnames,
+                "rules": [{
+                    "matches": [{"path": {"type": "PathPrefix", "value": format!("/{namespace}")}}],
+                    "backendRefs": [{"name": "cart", "port": 80}],
+                }],
+            },
+        })
+    };
+    let gateway = |hostname: Option<&str>| {
+        json!({
+            "apiVersion": "gateway.networking.k8s.io/v1", "kind": "Gateway",
+            "metadata": {"name": "web", "namespace": "infra"},
+            "spec": {"gatewayClassName": "gatewasm", "listeners": [{
+                "name": "http", "port": 80, "protocol": "HTTP", "hostname": hostname,
+                "allowedRoutes": {"namespaces": {"from": "All"}},
+            }]},
+        })
+    };
+    // Classes and Services.
+    let others =
+        IN_VAIN.split("---\n").filter(|one| one.contains("GatewayClass\n") || one.contains("Service\n"));
+    let others: Vec<_> = others.map(str::to_owned).collect();
+    let found = |listener: Option<&str>, of_a: &[&str]| -> Result<Vec<String>> {
+        let objects = [gateway(listener), route("team-a", of_a), route("team-b", &[])];
+        let objects = others.iter().cloned().chain(objects.iter().map(Value::to_string));
+        let input = objects.collect::<Vec<_>>().join("\n---\n");
+        let output = gatewasm(&input, ["check", "-o", "json", "-f", "-"].into_iter().chain(backends))?;
+        let found = json_of(&output)?;
+        let found = found.as_array().context("no list")?;
+        let text = |it: &Value, field: &str| it[field].as_str().unwrap_or_default().to_owned();
+        Ok(found.iter().map(|it| format!("{}: {}", text(it, "reason"), text(it, "message"))).collect())
+    };
+    for (listener, of_a, shared) in [
+        (Some("a.test"), &["a.test"][..], "\"a.test\" is a hostname of HTTPRoute team-a/r too"),
+        (Some("a.test"), &["*.test"], "\"a.test\" is a hostname of HTTPRoute team-a/r too"),
+        (Some("*.test"), &["*.test"], "\"*.test\" is a hostname of HTTPRoute team-a/r too"),
+        (Some("*.test"), &[], "\"*.test\" is a hostname of HTTPRoute team-a/r too"),
+        (None, &[], "Every host is one of HTTPRoute team-a/r too"),
+    ] {
+        let found = found(listener, of_a)?;
+        let expected = format!("OverlappingHostnames: {shared}");
+        assert!(found.len() == 1 && found[0].starts_with(&expected), "{listener:?} {of_a:?}: {found:?}");
+    }
+    // Meant for what nobody claims.
+    assert_eq!(found(Some("*.test"), &["a.test"])?, [""; 0]);
+    assert_eq!(found(None, &["a.test"])?, [""; 0]);
+    Ok(())
+}
+
 /// What works is fine, unless one wants it otherwise; what does not work never is.
 #[test]
 fn check_denies_warnings_when_told_so() -> Result<()> {
