@@ -3,7 +3,7 @@
 //! It looks at all matches one by one, without the index that [`RouteTable::decide`] uses; a property test holds the
 //! two to the same answer.
 
-use crate::action::cors::preflight;
+use crate::action::cors;
 use crate::config::{PathMatchType, RouteKind};
 use crate::decision::{Cause, RouteId};
 use crate::explain_rule::Served;
@@ -40,12 +40,11 @@ impl RouteTable {
                 return Explanation::new(Served::by_nobody(cause, because, request));
             }
         };
-        // A preflight request stands for the one that it asks about, where the rule that takes that one has CORS.
-        let asked = preflight(request).map(|method| Request { method, ..*request });
-        let asked = asked.map(|asked| self.examine(listener, &host, &asked));
-        let asked = asked.filter(|(met, _)| met.first().is_some_and(|winner| winner.rule.has_cors()));
-        let preflight = asked.is_some();
-        let (met, unmet) = asked.unwrap_or_else(|| self.examine(listener, &host, request));
+        let ((met, unmet), role) = cors::find_as(
+            request,
+            |request| self.examine(listener, &host, request),
+            |(met, _)| met.first().is_some_and(|winner| winner.rule.has_cors()),
+        );
         let winner = met.first();
         let runner_up = met.get(1);
         let mut candidates = Vec::with_capacity(met.len().saturating_add(unmet.len()));
@@ -63,7 +62,7 @@ impl RouteTable {
         let served = match winner {
             None => Served::by_nobody(Cause::NoRoute, Cause::NoRoute.to_string(), request),
             Some(winner) => {
-                let taken = Taken { listener, found: winner.of, rule: winner.rule, preflight };
+                let taken = Taken { listener, found: winner.of, rule: winner.rule, role };
                 self.explain_rule(taken, request, clock)
             }
         };

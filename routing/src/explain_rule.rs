@@ -1,7 +1,7 @@
 //! A rule's part of an explanation: what happens to the request with each backend that may get it. Which rule that is,
 //! and why, is found in [`crate::explain`].
 
-use crate::action::cors::Verdict;
+use crate::action::cors::{Role, Verdict};
 use crate::action::headers::HeaderEdit;
 use crate::backend::{Share, Target};
 use crate::config::Header;
@@ -71,35 +71,34 @@ impl RouteTable {
         let rule = taken.rule;
         let presented = taken.presented(request, clock);
         let serve = |share| self.serve(taken, share, &presented, request);
+        let each: Vec<_> = rule.backends.iter().map(|share| (share, serve(Some(share)))).collect();
         let held = taken.held(&presented);
-        let shares: Vec<&Share> = match held {
-            Some(held) => vec![held],
-            None => rule.backends.iter().filter(|share| share.weight > 0).collect(),
-        };
-        let decisions: Vec<_> = match shares.as_slice() {
-            [] => vec![serve(None)],
-            shares => shares.iter().map(|share| serve(Some(share))).collect(),
-        };
+        let drawn = |share: &Share| held.map_or(share.weight > 0, |held| std::ptr::eq(held, share));
+        let drawn = each.iter().filter(|(share, _)| drawn(share));
+        let (shares, mut decisions): (Vec<&Share>, Vec<_>) = drawn.map(|(share, it)| (*share, it)).unzip();
+        let without = serve(None);
+        if shares.is_empty() {
+            decisions.push(&without);
+        }
         let because = |one: &ExplainedDecision| because(taken, held.is_some(), &shares, one);
         let decision = ExplainedDecision::of(&decisions, because);
-        let edits = alike(decisions.iter().map(ExplainedEdits::from));
+        let edits = alike(decisions.iter().copied().map(ExplainedEdits::from));
         let upstream = |decision: &Decision<'_>| ExplainedUpstream::of(decision, request);
-        let for_all = alike(decisions.iter().filter_map(upstream));
+        let for_all = alike(decisions.iter().copied().filter_map(upstream));
         let forwards = decisions.iter().any(|decision| matches!(decision, Decision::Forward { .. }));
         let mut backends = explain_backends(rule);
-        for (backend, share) in backends.iter_mut().zip(rule.backends.iter()) {
-            let each = serve(Some(share));
-            if !matches!(each, Decision::Forward { .. }) {
+        for (backend, (_, own)) in backends.iter_mut().zip(&each) {
+            if !matches!(own, Decision::Forward { .. }) {
                 backend.policy = None;
             }
             if edits.is_none() || decision.location.is_none() {
-                backend.location = ExplainedDecision::from(&each).location;
+                backend.location = ExplainedDecision::from(own).location;
             }
             if edits.is_none() {
-                backend.edits = Some((&each).into());
+                backend.edits = Some(own.into());
             }
             if for_all.is_none() && forwards {
-                backend.upstream = upstream(&each);
+                backend.upstream = upstream(own);
             }
         }
         Served {
@@ -126,7 +125,7 @@ fn because(taken: Taken<'_>, held: bool, shares: &[&Share], one: &ExplainedDecis
     let redirects = rule.actions.as_ref().is_some_and(|actions| actions.redirect.is_some());
     match (shares, one.kind) {
         _ if rule.invalid.is_some() => rule.invalid.clone().unwrap_or_default(),
-        _ if taken.preflight => one.because.clone(),
+        _ if taken.role == Role::Preflight => one.because.clone(),
         (_, DecisionType::Redirect) if redirects => "the rule redirects".to_owned(),
         _ if redirects => one.because.clone(),
         _ if held => "the session names it".to_owned(),
@@ -142,11 +141,11 @@ fn because(taken: Taken<'_>, held: bool, shares: &[&Share], one: &ExplainedDecis
 impl ExplainedDecision {
     /// What happens, given what happens with each share that may be drawn (with none at all, where there is no such
     /// share), and the reason for it where it is all the same.
-    fn of(decisions: &[Decision<'_>], because: impl FnOnce(&Self) -> String) -> Self {
-        match alike(decisions.iter().map(Self::from)) {
+    fn of(decisions: &[&Decision<'_>], because: impl FnOnce(&Self) -> String) -> Self {
+        match alike(decisions.iter().copied().map(Self::from)) {
             Some(one) => Self { because: because(&one), ..one },
             None => {
-                let mut different: Vec<_> = decisions.iter().map(Self::from).collect();
+                let mut different: Vec<_> = decisions.iter().copied().map(Self::from).collect();
                 different.dedup();
                 Self::new(DecisionType::Forward, format!("one of {} backends by weight", different.len()))
             }
@@ -259,7 +258,7 @@ impl ExplainedCors {
                 (Some(false), because)
             }
         };
-        Some(Self { preflight: taken.preflight, allowed, because })
+        Some(Self { preflight: taken.role == Role::Preflight, allowed, because })
     }
 }
 

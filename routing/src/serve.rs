@@ -1,7 +1,7 @@
 //! What happens to a request once it is known which rule takes it: the rule's own answers, its backend, what changes on
 //! the way. And what comes before: which rule that is, for requests that ask about another one.
 
-use crate::action::cors::{self, Verdict};
+use crate::action::cors::{self, Role, Verdict};
 use crate::action::{Actions, Edits, response_headers};
 use crate::backend::{Share, Target};
 use crate::config::Protocol;
@@ -17,8 +17,7 @@ pub(crate) struct Taken<'t> {
     pub(crate) listener: &'t Listener,
     pub(crate) found: &'t Match,
     pub(crate) rule: &'t Rule,
-    /// It takes the request that this one asks about, and answers this one itself.
-    pub(crate) preflight: bool,
+    pub(crate) role: Role,
 }
 
 impl RouteTable {
@@ -55,16 +54,15 @@ impl RouteTable {
         self.serve(taken, share, &presented, request)
     }
 
-    /// The rule that takes a request of this listener. A preflight request belongs to the rule that would take the
-    /// request it asks about, if that rule has CORS; else it is a request like any other (decision record 0011).
+    /// The rule that takes a request of this listener, or the one that it asks about.
     fn taken<'t>(&'t self, listener: &'t Listener, host: &Host, request: &Request<'_>) -> Option<Taken<'t>> {
-        let take = |request: &Request<'_>, preflight| {
+        let find = |request: &Request<'_>| {
             let found = self.find(listener, host, request)?;
-            Some(Taken { listener, found, rule: self.rules.get(found.rule)?, preflight })
+            Some((found, self.rules.get(found.rule)?))
         };
-        let asked = cors::preflight(request).map(|method| Request { method, ..*request });
-        let asked = asked.and_then(|asked| take(&asked, true));
-        asked.filter(|taken| taken.rule.has_cors()).or_else(|| take(request, false))
+        let has_cors = |found: &Option<(_, &Rule)>| found.is_some_and(|(_, rule)| rule.has_cors());
+        let (found, role) = cors::find_as(request, find, has_cors);
+        found.map(|(found, rule)| Taken { listener, found, rule, role })
     }
 
     /// What happens to a request that a rule takes, with this share of its backends and what it has of a session.
@@ -78,7 +76,7 @@ impl RouteTable {
         presented: &Presented,
         request: &Request<'_>,
     ) -> Decision<'t> {
-        let Taken { listener, found, rule, preflight } = taken;
+        let Taken { listener, found, rule, role } = taken;
         let Some(route) = self.routes.get(rule.route) else {
             return Decision::not_taken(Cause::NoRoute, Some(&listener.name), request);
         };
@@ -95,13 +93,13 @@ impl RouteTable {
             cause,
             listener: Some(&listener.name),
             matched: Some(matched),
-            response_headers: response_headers(of_rule, of_backend, request, preflight),
+            response_headers: response_headers(of_rule, of_backend, request, role),
         };
         if rule.invalid.is_some() {
             return respond(Cause::InvalidRule, None);
         }
         if let Some(cors) = of_rule.and_then(|actions| actions.cors.as_ref())
-            && preflight
+            && role == Role::Preflight
         {
             let allowed = matches!(cors.verdict(request), Verdict::Allowed(_));
             return respond(if allowed { Cause::Preflight } else { Cause::OriginRefused }, None);
@@ -118,7 +116,7 @@ impl RouteTable {
                 let Some(location) = redirect.location(request, &found.path, from) else {
                     return respond(Cause::NoLocation, of_backend);
                 };
-                let response_headers = response_headers(of_rule, of_backend, request, preflight);
+                let response_headers = response_headers(of_rule, of_backend, request, role);
                 Decision::Redirect { status: redirect.status, location, matched, response_headers }
             }
             (Some(Target::Cluster(cluster)), None) => {
@@ -148,7 +146,7 @@ impl<'t> Taken<'t> {
 
     pub(crate) fn sessions(&self) -> Option<&'t Persistence> {
         let actions = self.rule.actions.as_deref()?;
-        let forwards = self.rule.invalid.is_none() && actions.redirect.is_none() && !self.preflight;
+        let forwards = self.rule.invalid.is_none() && actions.redirect.is_none() && self.role == Role::Itself;
         actions.session.as_deref().filter(|_| forwards)
     }
 

@@ -68,10 +68,7 @@ pub(crate) struct Route {
 
 impl Route {
     pub(crate) fn hostnames(&self) -> impl Iterator<Item = Hostname<'_>> {
-        self.hostnames.iter().filter_map(|text| match text {
-            None => Some(Hostname::Any),
-            Some(text) => Hostname::parse(text).ok(),
-        })
+        self.hostnames.iter().map(|text| text.as_deref().map_or(Hostname::Any, Hostname::of))
     }
 }
 

@@ -2,8 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, anyhow};
 use gatewasm_tests::cli::{BACKENDS, MANIFESTS, gatewasm, json_of, manifests, on, stderr, stdout};
+use gatewasm_tests::requests::tables;
 use gatewasm_tests::tools;
 use serde_json::{Value, json};
 
@@ -96,6 +97,11 @@ spec:
     backendRefs: [{name: cart, port: 80}]
   - matches: [{path: {value: /env}, headers: [{name: env, value: canary}]}]
     backendRefs: [{name: cart, port: 80, weight: 0}]
+  - matches:
+    - {path: {type: Exact, value: "/%7Eold"}}
+    - {path: {value: /new}, headers: [{name: env, value: "canary\n"}]}
+    - {path: {type: RegularExpression, value: "new/.*"}}
+    backendRefs: [{name: cart, port: 80}]
 ---
 apiVersion: gateway.networking.k8s.io/v1
 kind: HTTPRoute
@@ -124,7 +130,8 @@ spec:
   parentRefs: [{name: web, namespace: infra, sectionName: http}]
   hostnames: ["*.example.com", shop.example.com]
   rules:
-  - backendRefs: [{name: cart, port: 80}]
+  - matches: [{}, {method: {type: RegularExpression, service: "/shop[.].*"}}]
+    backendRefs: [{name: cart, port: 80}]
 ---
 apiVersion: v1
 kind: Service
@@ -144,8 +151,9 @@ fn check_finds_what_is_written_in_vain() -> Result<()> {
     assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
     expect_test::expect![[r#"
         GRPCRoute team-b/rest
-          warning  spec.hostnames[0]  OverlappingHostnames  Within "*.example.com", other namespaces have hostnames of their own: "shop.example.com" (HTTPRoute team-a/shop). There their rules win, and this route answers only what none of them matches. If that is not meant, leave the hosts to one namespace, or say in the listener's allowedRoutes who may attach.
-          warning  spec.hostnames[1]  OverlappingHostnames  "shop.example.com" is a hostname of HTTPRoute team-a/shop too, in another namespace. A gRPC request that both match goes to GRPCRoute team-b/rest. Leave the host to one namespace, or keep to different paths.
+          warning  spec.hostnames[0]                        OverlappingHostnames  Within "*.example.com", other namespaces have hostnames of their own: "shop.example.com" (HTTPRoute team-a/shop). There their rules win, and this route answers only what none of them matches. If that is not meant, leave the hosts to one namespace, or say in the listener's allowedRoutes who may attach.
+          warning  spec.hostnames[1]                        OverlappingHostnames  "shop.example.com" is a hostname of HTTPRoute team-a/shop too, in another namespace. A gRPC request that both match goes to GRPCRoute team-b/rest. Leave the host to one namespace, or keep to different paths.
+          warning  spec.rules[0].matches[1].method.service  NeverMatches          No request meets this match: every service that "/shop[.].*" matches has a "/", "?" or line break, and none does.
         HTTPRoute team-a/shop
           warning  spec.rules[0].matches[1]                                 Shadowed              The match never wins: rules[0].matches[0] matches all of its requests, and is an earlier match of the rule. Remove it, or make it another one.
           warning  spec.rules[1].filters[1].urlRewrite.path                 RewriteWithoutEffect  The prefix "/api" is replaced by itself, so no path changes. Remove the filter, or name another path.
@@ -156,13 +164,88 @@ fn check_finds_what_is_written_in_vain() -> Result<()> {
           warning  spec.rules[5]                                            Shadowed              The rule never takes a request: rules[3].matches[0] matches all of its requests, and RegularExpression paths come before PathPrefix paths. Remove one of the two, or give them different matches.
           warning  spec.rules[7]                                            Shadowed              The rule never takes a request: rules[6].matches[0] matches all of its requests, and is of an earlier rule of the route. Remove one of the two, or give them different matches.
           warning  spec.rules[7].backendRefs                                NoWeight              All weights are 0, so requests are answered 500.
+          warning  spec.rules[8].matches[0].path.value                      NeverMatches          No request meets this match: paths are compared in normal form, in which "/%7Eold" is "/~old". Write it in that form.
+          warning  spec.rules[8].matches[1].headers[0].value                NeverMatches          No request meets this match: "canary\n" has a line break, and no value of a header does.
+          warning  spec.rules[8].matches[2].path.value                      NeverMatches          No request meets this match: "new/.*" must match the whole path, and matches none that begins with "/".
         HTTPRoute team-b/shop
           warning  spec.hostnames[1]  OverlappingHostnames  "shop.example.com" is a hostname of HTTPRoute team-a/shop too, in another namespace. Each request goes to the more specific match, and of equal matches that of HTTPRoute team-a/shop wins. Leave the host to one namespace, or keep to different paths.
         HTTPRoute team-b/www
           warning  spec.rules[0]  Shadowed  The rule never takes a request: rules[0].matches[0] of HTTPRoute team-b/shop matches all of its requests, and "team-b/shop" comes before "team-b/www" in the alphabet (neither route has a creationTimestamp; in a cluster the older one wins). Remove one of the two, or give them different matches.
-        13 warnings in 8 objects
+        17 warnings in 8 objects
     "#]]
     .assert_eq(&stdout(&output));
+    Ok(())
+}
+
+/// The matches of the request table are there to be met.
+#[test]
+fn check_never_calls_a_match_of_the_request_table_impossible() -> Result<()> {
+    for table in tables().map_err(|fault| anyhow!(fault))? {
+        let config = serde_json::to_string(&table.config)?;
+        let found = json_of(&gatewasm(&config, ["check", "-o", "json", "-f", "-"])?)?;
+        let found = found.as_array().context("no list")?;
+        let never: Vec<_> = found.iter().filter(|it| it["reason"] == "NeverMatches").collect();
+        assert!(never.is_empty(), "{}: {never:?}", table.file);
+    }
+    Ok(())
+}
+
+/// A route without hostnames has its listener's.
+#[test]
+fn check_finds_routes_of_two_namespaces_that_name_no_hosts() -> Result<()> {
+    let backends = ["--backend", "team-a/cart=127.0.0.1:9001", "--backend", "team-b/cart=127.0.0.1:9002"];
+    let route = |namespace: &str, hostnames: &[&str]| {
+        json!({
+            "apiVersion": "gateway.networking.k8s.io/v1", "kind": "HTTPRoute",
+            "metadata": {"name": "r", "namespace": namespace},
+            "spec": {
+                "parentRefs": [{"name": "web", "namespace": "infra"}],
+                "hostnames": hostnames,
+                "rules": [{
+                    "matches": [{"path": {"type": "PathPrefix", "value": format!("/{namespace}")}}],
+                    "backendRefs": [{"name": "cart", "port": 80}],
+                }],
+            },
+        })
+    };
+    let gateway = |hostname: Option<&str>| {
+        json!({
+            "apiVersion": "gateway.networking.k8s.io/v1", "kind": "Gateway",
+            "metadata": {"name": "web", "namespace": "infra"},
+            "spec": {"gatewayClassName": "gatewasm", "listeners": [{
+                "name": "http", "port": 80, "protocol": "HTTP", "hostname": hostname,
+                "allowedRoutes": {"namespaces": {"from": "All"}},
+            }]},
+        })
+    };
+    // Classes and Services.
+    let others =
+        IN_VAIN.split("---\n").filter(|one| one.contains("GatewayClass\n") || one.contains("Service\n"));
+    let others: Vec<_> = others.map(str::to_owned).collect();
+    let found = |listener: Option<&str>, of_a: &[&str]| -> Result<Vec<String>> {
+        let objects = [gateway(listener), route("team-a", of_a), route("team-b", &[])];
+        let objects = others.iter().cloned().chain(objects.iter().map(Value::to_string));
+        let input = objects.collect::<Vec<_>>().join("\n---\n");
+        let output = gatewasm(&input, ["check", "-o", "json", "-f", "-"].into_iter().chain(backends))?;
+        let found = json_of(&output)?;
+        let found = found.as_array().context("no list")?;
+        let text = |it: &Value, field: &str| it[field].as_str().unwrap_or_default().to_owned();
+        Ok(found.iter().map(|it| format!("{}: {}", text(it, "reason"), text(it, "message"))).collect())
+    };
+    for (listener, of_a, shared) in [
+        (Some("a.test"), &["a.test"][..], "\"a.test\" is a hostname of HTTPRoute team-a/r too"),
+        (Some("a.test"), &["*.test"], "\"a.test\" is a hostname of HTTPRoute team-a/r too"),
+        (Some("*.test"), &["*.test"], "\"*.test\" is a hostname of HTTPRoute team-a/r too"),
+        (Some("*.test"), &[], "\"*.test\" is a hostname of HTTPRoute team-a/r too"),
+        (None, &[], "Every host is one of HTTPRoute team-a/r too"),
+    ] {
+        let found = found(listener, of_a)?;
+        let expected = format!("OverlappingHostnames: {shared}");
+        assert!(found.len() == 1 && found[0].starts_with(&expected), "{listener:?} {of_a:?}: {found:?}");
+    }
+    // Meant for what nobody claims.
+    assert_eq!(found(Some("*.test"), &["a.test"])?, [""; 0]);
+    assert_eq!(found(None, &["a.test"])?, [""; 0]);
     Ok(())
 }
 

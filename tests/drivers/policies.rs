@@ -3,6 +3,8 @@
 
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
@@ -475,13 +477,40 @@ async fn streams_that_are_silent_for_ten_minutes_live() -> Result<()> {
     running.stop().await
 }
 
+/// Requests one after the other that fail at first, until told to stop: the key of each, and the status of its answer.
+async fn fail_at_first(
+    address: SocketAddr,
+    name: String,
+    stop: Arc<AtomicBool>,
+) -> Result<Vec<(String, u16)>> {
+    let mut answers = Vec::new();
+    while !stop.load(Ordering::Relaxed) {
+        let key = format!("{name}-{}", answers.len());
+        let request = get(&format!("/retried?fail=1&delay=150&key={key}"));
+        answers.push((key, request.send(address).await?.status));
+    }
+    Ok(answers)
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn changes_of_policies_under_load_fail_no_request() -> Result<()> {
+    const EACH: Duration = Duration::from_millis(100);
     let (foo, a, b) = (Echo::start("foo").await?, Echo::start("a").await?, Echo::start("b").await?);
     let mirror = |name: &str| json!({"filters": [mirror(name, json!({}))]});
     let services = [("foo", &[foo.address][..]), ("a", &[a.address]), ("b", &[b.address])];
-    let (running, address) = serve(&[("/", json!({}))], &services).await?;
+    // A policy that is another one with every change, and always tries again.
+    let retried = |change: u64| {
+        let retry = json!({"codes": [503], "attempts": 2 + change, "backoff": "200ms"});
+        ("/retried", json!({"retry": retry}))
+    };
+    let (running, address) = serve(&[("/", json!({})), retried(0)], &services).await?;
     let load = Load::start(address, &get("/?key=load"), 8, Duration::from_millis(1));
+    // Under way while several changes take effect.
+    let slow = Load::start(address, &get("/?delay=700&key=slow"), 8, Duration::from_millis(1));
+    let (stop, mut failing) = (Arc::new(AtomicBool::new(false)), JoinSet::new());
+    for task in 0..8 {
+        failing.spawn(fail_at_first(address, format!("retried-{task}"), Arc::clone(&stop)));
+    }
     for change in 0..100_u64 {
         // None, one that was there before, one that was never there, with clusters that come and go.
         let rule = match change % 6 {
@@ -493,11 +522,11 @@ async fn changes_of_policies_under_load_fail_no_request() -> Result<()> {
             4 => mirror("foo"),
             _ => json!({"retry": {"codes": [503], "attempts": 1 + change}, "timeouts": {"request": "30s"}}),
         };
-        running.write("route.yaml", &[rules(&[("/", rule)])])?;
-        tokio::time::sleep(Duration::from_millis(100)).await;
+        running.write("route.yaml", &[rules(&[("/", rule), retried(change)])])?;
+        tokio::time::sleep(EACH).await;
     }
     // The last one is in effect.
-    running.write("route.yaml", &[rules(&[("/", mirror("b"))])])?;
+    running.write("route.yaml", &[rules(&[("/", mirror("b")), retried(0)])])?;
     let copied = async || {
         get("/?key=end").send(address).await?;
         Ok(!b.arrivals("end").is_empty())
@@ -513,5 +542,24 @@ async fn changes_of_policies_under_load_fail_no_request() -> Result<()> {
     ]);
     assert!(arrived.values().all(|number| *number > 0), "no change took effect: {arrived:?}");
     assert!(seen.answers() > 1000, "{seen:?}");
+
+    let seen = slow.stop().await?;
+    assert_eq!((seen.failures(), seen.connects, seen.refused), (0, 8, 0), "{seen:?}");
+    assert!(seen.answers() > 50, "{seen:?}");
+    // Policies that made copies were gone before the answer.
+    assert!(!a.arrivals("slow").is_empty() && !b.arrivals("slow").is_empty(), "{seen:?}");
+
+    stop.store(true, Ordering::Relaxed);
+    let mut answers = Vec::new();
+    while let Some(of_one) = failing.join_next().await {
+        answers.extend(of_one??);
+    }
+    let mut across_changes = 0;
+    for (key, status) in &answers {
+        let arrivals = foo.arrivals(key);
+        assert_eq!((*status, arrivals.len()), (200, 2), "{key}");
+        across_changes += usize::from(arrivals[1].at - arrivals[0].at > 2 * EACH);
+    }
+    assert!(across_changes > 50, "{across_changes} of {}", answers.len());
     running.stop().await
 }

@@ -5,7 +5,8 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, anyhow, ensure};
+use gatewasm_tests::requests::tables;
 use gatewasm_tests::tools::repository;
 
 /// Every file of the repository with this extension, build results left out.
@@ -190,6 +191,39 @@ fn defines(module: &str, item: &str) -> Result<bool> {
         }
     }
     Ok(false)
+}
+
+/// Decision record 0017 says of each point which cases of the request table, golden files or tests hold it.
+#[test]
+fn what_the_specification_leaves_undefined_is_tested() -> Result<()> {
+    let text =
+        std::fs::read_to_string(repository().join("docs/decisions/0017-undefined-by-the-specification.md"))?;
+    let tables = tables().map_err(|fault| anyhow!(fault))?;
+    let cases: Vec<&str> =
+        tables.iter().flat_map(|table| &table.cases).map(|case| case.name.as_str()).collect();
+    let mut sources = String::new();
+    for path in files("rs")? {
+        sources += &std::fs::read_to_string(path)?;
+    }
+    let is_there = |name: &str| match name.strip_prefix('…') {
+        Some(end) => cases.iter().any(|case| case.ends_with(end)),
+        None if name.contains('/') => repository().join(name).exists(),
+        None if name.contains('.') => tables.iter().any(|table| table.file == name),
+        None => cases.contains(&name) || sources.contains(&format!("fn {name}()")),
+    };
+    let points = text.lines().filter(|line| line.starts_with("| ")).skip(2);
+    let mut count = 0;
+    for point in points {
+        let held_by = point.trim_end_matches(" |").rsplit(" | ").next().unwrap_or_default();
+        let names: Vec<&str> = held_by.split('`').skip(1).step_by(2).collect();
+        ensure!(!names.is_empty(), "0017: nothing holds {point}");
+        for name in names {
+            ensure!(is_there(name), "0017: there is no {name}");
+        }
+        count += 1;
+    }
+    ensure!(count > 10, "only {count} points were found");
+    Ok(())
 }
 
 /// Relative links lead to files, and with `#` to one of their headings.

@@ -202,6 +202,8 @@ mod tests {
         let own = r#""hostname": "*.test","#;
         let found = at(own, &[("a/x", r#""*.test""#), ("b/y", "")]);
         assert!(found[0].starts_with("routes[1].hostnames: \"*.test\" is a hostname of"), "{found:?}");
+        let found = at(own, &[("a/x", ""), ("b/y", "")]);
+        assert!(found[0].starts_with("routes[1].hostnames: \"*.test\" is a hostname of"), "{found:?}");
         // Meant for what nobody claims.
         assert_eq!(at(own, &[("a/x", r#""a.test""#), ("b/y", "")]), [""; 0]);
         assert_eq!(of(&[("a/x", r#""a.test", "*.test""#), ("b/y", "")]), [""; 0]);

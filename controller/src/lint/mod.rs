@@ -1,11 +1,13 @@
-//! What works as written and is probably not meant: one file for each kind of finding, all of them warnings, and one
-//! for requests to try.
+//! What works as written and is probably not meant: one file for each kind of finding, all of them warnings, one for
+//! requests to try, and one for what expressions match.
 //!
 //! It looks at the filter config and asks the routing engine, so that it knows as little of matching as everything
 //! else here. Nothing depends on it: what it finds changes neither status nor traffic.
 
 mod backends;
+mod expression;
 mod hostnames;
+mod never;
 mod redirect;
 mod rewrite;
 mod sample;
@@ -33,6 +35,7 @@ pub(crate) fn lint(config: &FilterConfig, table: &RouteTable, origin: Origin<'_>
     let lint = Lint { config, table, origin };
     let mut problems = Vec::new();
     shadow::find(&lint, &mut problems);
+    never::find(&lint, &mut problems);
     hostnames::find(&lint, &mut problems);
     redirect::find(&lint, &mut problems);
     rewrite::find(&lint, &mut problems);
@@ -151,6 +154,12 @@ impl<'a> Attached<'a> {
             std::iter::once(own).chain(backends)
         })
     }
+}
+
+/// The hostnames that a host in lower case is matched by: itself, and wildcards.
+fn hostnames_of(host: &str) -> Vec<String> {
+    let suffixes = host.match_indices('.').filter_map(|(dot, _)| host.get(dot..));
+    std::iter::once(host.to_owned()).chain(suffixes.map(|suffix| format!("*{suffix}"))).collect()
 }
 
 /// `HTTPRoute default/web`.

@@ -11,7 +11,7 @@ use gatewasm_routing::config::{RequestRedirect, RouteFilter, RouteKind, RouteMat
 use gatewasm_routing::{Decision, Request};
 
 use super::sample::{Sample, samples};
-use super::{Attached, Lint, Owner, filter, name};
+use super::{Attached, Lint, Owner, filter, hostnames_of, name};
 use crate::api::HttpRouteFilterType;
 use crate::as_envoy::as_envoy_hands_over;
 use crate::entry;
@@ -180,9 +180,7 @@ impl<'l, 'a> Trial<'l, 'a> {
     /// Whether a listener or route of the Gateway has a hostname for the host.
     fn is_named(&self, gateway: &str, host: &str) -> bool {
         let Some(names) = self.hostnames.get(gateway) else { return false };
-        let host = host.to_ascii_lowercase();
-        let suffixes = host.match_indices('.').filter_map(|(dot, _)| host.get(dot..));
-        names.contains(&*host) || suffixes.into_iter().any(|suffix| names.contains(&*format!("*{suffix}")))
+        hostnames_of(&host.to_ascii_lowercase()).iter().any(|one| names.contains(one.as_str()))
     }
 
     /// Where a request is sent. Of several backends that redirect it is the one that the trial is about, or the first.

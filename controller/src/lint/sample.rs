@@ -6,6 +6,7 @@ use hyper::header::{HeaderName, HeaderValue};
 use regex_syntax::hir::{Class, Hir, HirKind};
 
 use super::Attached;
+use super::expression::parse;
 
 /// How many times a match is read, each time another way: expressions take the first branches, and what may repeat does
 /// so once more every other time.
@@ -103,9 +104,8 @@ fn encoded(text: &str) -> String {
 
 /// A text that an expression matches, where it is not too long.
 fn matched(expression: &str, turn: usize) -> Option<String> {
-    let parser = regex_syntax::ParserBuilder::new().unicode(false).utf8(false).build().parse(expression);
     let mut text = Vec::new();
-    write(&parser.ok()?, turn, &mut text)?;
+    write(&parse(expression)?, turn, &mut text)?;
     String::from_utf8(text).ok()
 }
 

@@ -73,6 +73,26 @@ pub(crate) fn preflight<'r>(request: &Request<'r>) -> Option<&'r [u8]> {
     values(request, "access-control-request-method").next()
 }
 
+/// What a request is to the rule that takes it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Role {
+    /// The rule takes it as it is.
+    Itself,
+    /// The rule takes the request that it asks about, and answers this one itself.
+    Preflight,
+}
+
+/// What `find` finds for the request, and in which role. A preflight request belongs to the rule that would take the
+/// request it asks about, if that rule has CORS; else it is a request like any other (decision record 0011).
+pub(crate) fn find_as<'r, T>(
+    request: &Request<'r>,
+    find: impl Fn(&Request<'r>) -> T,
+    has_cors: impl Fn(&T) -> bool,
+) -> (T, Role) {
+    let asked = preflight(request).map(|method| find(&Request { method, ..*request })).filter(has_cors);
+    asked.map_or_else(|| (find(request), Role::Itself), |found| (found, Role::Preflight))
+}
+
 fn values<'r>(request: &Request<'r>, name: &'static str) -> impl Iterator<Item = &'r [u8]> {
     request.headers.iter().filter(move |header| header.0 == name.as_bytes()).map(|header| header.1)
 }
@@ -127,7 +147,7 @@ impl Cors {
     pub(crate) fn edits(
         &self,
         request: &Request<'_>,
-        is_preflight: bool,
+        role: Role,
     ) -> (&Arc<[HeaderEdit]>, Option<Arc<[HeaderEdit]>>) {
         let origin = match self.verdict(request) {
             Verdict::NoOrigin => return (&WITHOUT_ORIGIN, None),
@@ -136,7 +156,7 @@ impl Cors {
         };
         // The origin is always named, also where `*` might be: the answer differs from that without an origin anyway.
         let mut own = vec![set(ALLOW_ORIGIN, origin)];
-        if is_preflight {
+        if role == Role::Preflight {
             let methods = self.methods.answer(|| {
                 let asked = preflight(request)?;
                 asked.iter().copied().all(is_token).then_some(asked.into())
@@ -308,7 +328,8 @@ mod tests {
         let headers: Vec<(&[u8], &[u8])> =
             headers.iter().map(|(name, value)| (name.as_bytes(), value.as_bytes())).collect();
         let request = Request { method: method.as_bytes(), authority: b"a", path: b"/", headers: &headers };
-        let (shared, own) = cors.edits(&request, preflight(&request).is_some());
+        let role = preflight(&request).map_or(Role::Itself, |_| Role::Preflight);
+        let (shared, own) = cors.edits(&request, role);
         let edits = shared.iter().chain(own.iter().flat_map(|own| own.iter()));
         let mut said: Vec<_> = edits
             .filter_map(|edit| match edit {

@@ -9,7 +9,7 @@ pub(crate) mod rewrite;
 
 use std::sync::Arc;
 
-use crate::action::cors::Cors;
+use crate::action::cors::{Cors, Role};
 use crate::action::headers::{HeaderEdit, HeaderEdits};
 use crate::action::redirect::Redirect;
 use crate::action::rewrite::Rewrite;
@@ -86,43 +86,31 @@ impl Actions {
     ) -> Option<Box<Self>> {
         let mut actions = Self::default();
         for (i, filter) in filters.iter().enumerate() {
-            problems.within(format_args!("filters[{i}]"), |problems| {
-                let again = match filter {
-                    RouteFilter::RequestHeaderModifier { request_header_modifier } => {
-                        problems.within(format_args!("requestHeaderModifier"), |problems| {
-                            actions
-                                .request_headers
-                                .replace(headers::compile(request_header_modifier, problems))
-                                .is_some()
-                        })
-                    }
-                    RouteFilter::ResponseHeaderModifier { response_header_modifier } => {
-                        problems.within(format_args!("responseHeaderModifier"), |problems| {
-                            actions
-                                .response_headers
-                                .replace(headers::compile(response_header_modifier, problems))
-                                .is_some()
-                        })
-                    }
-                    RouteFilter::RequestRedirect { request_redirect } => {
-                        problems.within(format_args!("requestRedirect"), |problems| {
-                            let compiled = Redirect::compile(request_redirect, matches, problems);
-                            actions.redirect.replace(compiled).is_some()
-                        })
-                    }
-                    RouteFilter::UrlRewrite { url_rewrite } => {
-                        problems.within(format_args!("urlRewrite"), |problems| {
-                            let compiled = Rewrite::compile(url_rewrite, matches, problems);
-                            actions.rewrite.replace(compiled).is_some()
-                        })
-                    }
-                    RouteFilter::Cors { cors } => problems.within(format_args!("cors"), |problems| {
-                        let compiled = Box::new(Cors::compile(cors, problems));
-                        actions.cors.replace(compiled).is_some()
-                    }),
-                };
-                if again {
-                    problems.add("type", "there is another filter of this type; there can be one");
+            problems.within(format_args!("filters[{i}]"), |problems| match filter {
+                RouteFilter::RequestHeaderModifier { request_header_modifier: it } => {
+                    put(&mut actions.request_headers, "requestHeaderModifier", problems, |problems| {
+                        headers::compile(it, problems)
+                    });
+                }
+                RouteFilter::ResponseHeaderModifier { response_header_modifier: it } => {
+                    put(&mut actions.response_headers, "responseHeaderModifier", problems, |problems| {
+                        headers::compile(it, problems)
+                    });
+                }
+                RouteFilter::RequestRedirect { request_redirect: it } => {
+                    put(&mut actions.redirect, "requestRedirect", problems, |problems| {
+                        Redirect::compile(it, matches, problems)
+                    });
+                }
+                RouteFilter::UrlRewrite { url_rewrite: it } => {
+                    put(&mut actions.rewrite, "urlRewrite", problems, |problems| {
+                        Rewrite::compile(it, matches, problems)
+                    });
+                }
+                RouteFilter::Cors { cors: it } => {
+                    put(&mut actions.cors, "cors", problems, |problems| {
+                        Box::new(Cors::compile(it, problems))
+                    });
                 }
             });
         }
@@ -130,6 +118,18 @@ impl Actions {
             problems.add("filters", "URLRewrite and RequestRedirect cannot stand together");
         }
         (!filters.is_empty()).then(|| Box::new(actions))
+    }
+}
+
+/// Compiles what stands in this field of a filter, the only one of its type.
+fn put<T>(
+    place: &mut Option<T>,
+    field: &str,
+    problems: &mut Problems,
+    compile: impl FnOnce(&mut Problems) -> T,
+) {
+    if place.replace(problems.within(format_args!("{field}"), compile)).is_some() {
+        problems.add("type", "there is another filter of this type; there can be one");
     }
 }
 
@@ -173,7 +173,7 @@ impl<'t> Edits<'t> {
                 rule.and_then(|it| it.request_headers.as_ref()),
                 backend.and_then(|it| it.request_headers.as_ref()),
             ),
-            response_headers: response_headers(rule, backend, request, false),
+            response_headers: response_headers(rule, backend, request, Role::Itself),
         }
     }
 }
@@ -184,7 +184,7 @@ pub(crate) fn response_headers<'t>(
     rule: Option<&'t Actions>,
     backend: Option<&'t Actions>,
     request: &Request<'_>,
-    is_preflight: bool,
+    role: Role,
 ) -> HeaderEdits<'t> {
     let modified = HeaderEdits::of(
         rule.and_then(|it| it.response_headers.as_ref()),
@@ -193,7 +193,7 @@ pub(crate) fn response_headers<'t>(
     match rule.and_then(|it| it.cors.as_ref()) {
         None => modified,
         Some(cors) => {
-            let (shared, own) = cors.edits(request, is_preflight);
+            let (shared, own) = cors.edits(request, role);
             modified.then(shared, own)
         }
     }

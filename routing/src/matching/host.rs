@@ -25,9 +25,10 @@ impl<'a> Hostname<'a> {
     /// # Errors
     /// Why it is none.
     pub(crate) fn parse(text: &'a str) -> Result<Self, String> {
-        let (name, hostname) = match text.strip_prefix('*') {
-            Some(suffix) => (suffix.strip_prefix('.').unwrap_or_default(), Self::Wildcard(suffix)),
-            None => (text, Self::Exact(text)),
+        let hostname = Self::of(text);
+        let name = match hostname {
+            Self::Wildcard(suffix) => suffix.strip_prefix('.').unwrap_or_default(),
+            Self::Any | Self::Exact(_) => text,
         };
         if text.len() > MAX_NAME {
             Err(format!("the hostname has {} characters; at most {MAX_NAME} are allowed", text.len()))
@@ -38,6 +39,11 @@ impl<'a> Hostname<'a> {
         } else {
             Ok(hostname)
         }
+    }
+
+    /// The hostname of a text that is known to be one.
+    pub(crate) fn of(text: &'a str) -> Self {
+        text.strip_prefix('*').map_or(Self::Exact(text), Self::Wildcard)
     }
 
     /// As it stands in the config; `None` for every host.
