@@ -23,7 +23,9 @@ pub struct Model {
     /// where it is not HTTP/1.1: `/h2c`, `/tls`, or `/h2/tls`; and behind that the Secret with the certificate that
     /// backends are shown, `/namespace/name`.
     pub clusters: BTreeMap<String, Cluster>,
-    /// Every L4 route that a listener forwards to, by its name: `TCPRoute/namespace/name`.
+    /// Every L4 route that a listener forwards to, by its name: `TCPRoute/namespace/name`, and behind it `/tls` where
+    /// TLS ends before and a backend is to be spoken TLS with; and behind that the Secret with the certificate that
+    /// backends are shown, `/namespace/name`.
     pub splits: BTreeMap<String, Split>,
     /// Every policy that a rule names, by its name.
     pub policies: BTreeMap<String, Policy>,
@@ -34,6 +36,8 @@ pub struct Model {
     pub authorities: BTreeMap<String, String>,
     /// The routes, as the filter takes them. Compiles without a refusal.
     pub filter_config: FilterConfig,
+    /// What L4 routes are attached to and do not get. No data plane needs it; people ask for it.
+    pub overruled: Vec<Overruled>,
 }
 
 impl Model {
@@ -54,6 +58,7 @@ impl Model {
                 listeners: listeners.cloned().collect(),
                 ..self.filter_config
             },
+            overruled: Vec::new(),
         };
         model.retain_used();
         model
@@ -88,7 +93,11 @@ impl Model {
 
     fn retain_used_of_tls(&mut self) {
         let listeners = || self.gateways.values().flat_map(|gateway| gateway.listeners.values());
-        let backends = || self.clusters.values().filter_map(|cluster| cluster.tls.as_ref());
+        let shares = || self.splits.values().flat_map(|split| &split.shares);
+        let backends = || {
+            let clusters = self.clusters.values().filter_map(|cluster| cluster.tls.as_ref());
+            clusters.chain(shares().filter_map(|share| share.tls.as_ref()))
+        };
         let certificates: BTreeSet<&ObjectKey> = listeners()
             .flat_map(|listener| &listener.certificates)
             .chain(backends().filter_map(|tls| tls.client_certificate.as_ref()))
@@ -200,6 +209,28 @@ pub struct Forward {
     pub split: Option<String>,
 }
 
+/// What an L4 route asked a listener for, and another gets.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Overruled {
+    /// `gateway namespace/gateway name/section`.
+    pub listener: String,
+    /// `TCPRoute/namespace/name`.
+    pub route: String,
+    /// The server name; `None` for all that no other says.
+    pub hostname: Option<String>,
+    /// Who gets it.
+    pub by: OverruledBy,
+}
+
+/// Who gets what an L4 route does not.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum OverruledBy {
+    /// A route that is older, or comes first by name: `TCPRoute/namespace/name`.
+    Route(String),
+    /// A listener of the same port whose hostname says more of the server name.
+    Listener,
+}
+
 /// The backends of an L4 route.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Split {
@@ -218,6 +249,15 @@ pub struct Share {
     pub weight: u32,
     /// Ready endpoints; without any, its connections are closed and its datagrams dropped.
     pub endpoints: BTreeSet<Endpoint>,
+    /// How TLS is spoken with them; `None` for what clients send, as it is.
+    pub tls: Option<BackendTls>,
+}
+
+impl Share {
+    /// Of a backend that cannot be used.
+    pub(crate) fn unusable(weight: u32) -> Self {
+        Self { backend: None, weight, endpoints: BTreeSet::new(), tls: None }
+    }
 }
 
 /// One port of one Service.

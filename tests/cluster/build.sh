@@ -79,6 +79,7 @@ build_box() {
 
 build_suite() {
     (cd tests/conformance && go test -c -ldflags "$strip" -o "$1/bin/conformance.test" . \
+        && "$1/bin/conformance.test" -test.run='^TestList$' \
         && go build -ldflags "$strip" -o "$1/bin/echo-basic" sigs.k8s.io/gateway-api/conformance/echo-basic)
 }
 
@@ -104,7 +105,7 @@ build_images() {
 }
 
 module=(tests/cluster/go.mod tests/cluster/go.sum)
-part suite tests/conformance/go.mod tests/conformance/go.sum tests/conformance/conformance_test.go
+part suite tests/conformance/go.mod tests/conformance/go.sum tests/conformance/{conformance_test.go,list_test.go,suite-v1.6.1.txt}
 suite=$last
 part images "$suite" manifests/images tests/cluster/pause tests/cluster/coredns
 if [ "${1:-}" != images ]; then

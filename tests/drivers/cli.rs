@@ -2,7 +2,7 @@
 //! which stream; and the small ones among them.
 
 use anyhow::{Context, Result};
-use gatewasm_tests::cli::{BACKENDS, gatewasm, json_of, manifests, on, stderr, stdout};
+use gatewasm_tests::cli::{BACKENDS, STREAMS, gatewasm, json_of, manifests, on, stderr, stdout};
 use gatewasm_tests::standalone::sha256;
 use serde_json::{Value, json};
 
@@ -25,6 +25,41 @@ fn routes_lists_in_order_of_precedence() -> Result<()> {
     assert_eq!(list[1]["backends"][1], json!({"cluster": "infra/cart-v2/80", "weight": 1}));
     let yaml = stdout(&on(folder.path(), 0, "routes", &["-o", "yaml"])?);
     assert_eq!(serde_saphyr::from_str::<Value>(&yaml)?, list);
+    Ok(())
+}
+
+#[test]
+fn routes_lists_l4_routes_with_those_that_get_nothing() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    std::fs::write(folder.path().join("in.yaml"), STREAMS)?;
+    let output = on(folder.path(), 0, "routes", &[])?;
+    expect_test::expect![[r#"
+        LISTENER           HOSTNAME             PATH  CONDITIONS  ROUTE                      RULE      BACKENDS
+        infra/l4/dns       *                    -     -           UDPRoute infra/dns         rules[0]  infra/dns/53
+        infra/l4/postgres  *                    -     -           TCPRoute infra/db          rules[0]  infra/db/5432 75%, invalid, closes 25%
+        infra/l4/postgres  *                    -     -           TCPRoute infra/db-late     rules[0]  nothing, TCPRoute infra/db gets it
+        infra/l4/tls       a.example.com        -     -           TLSRoute infra/exact       rules[0]  infra/db/5432
+        infra/l4/tls       b.example.com        -     -           TLSRoute infra/exact-late  rules[0]  infra/db/5432
+        infra/l4/tls       *.example.com        -     -           TLSRoute infra/wildcard    rules[0]  infra/db/5432
+        infra/l4/tls       a.example.com        -     -           TLSRoute infra/exact-late  rules[0]  nothing, TLSRoute infra/exact gets it
+        infra/l4/tls       special.example.com  -     -           TLSRoute infra/exact-late  rules[0]  nothing, another listener gets it
+    "#]]
+    .assert_eq(&stdout(&output));
+    let list = json_of(&on(folder.path(), 0, "routes", &["-o", "json"])?)?;
+    let of = |name: &str| {
+        let rows = list.as_array().into_iter().flatten();
+        rows.filter(|row| row["route"]["name"] == name).cloned().collect::<Vec<Value>>()
+    };
+    assert_eq!(
+        of("db"),
+        [json!({
+            "listener": "infra/l4/postgres",
+            "route": {"kind": "TCPRoute", "namespace": "infra", "name": "db"},
+            "backends": [{"cluster": "infra/db/5432", "weight": 3}, {"weight": 1}],
+        })]
+    );
+    assert_eq!(of("db-late")[0]["overruled"], "TCPRoute infra/db");
+    assert_eq!(of("exact")[0]["hostname"], "a.example.com");
     Ok(())
 }
 
@@ -74,7 +109,12 @@ fn what_cannot_run_exits_with_2_and_says_why() -> Result<()> {
         (&["check", "-f", "/dev/null"], "no object in /dev/null"),
         (&["check", "-f", path, "-o", "xml"], "xml"),
         (&["check", "-f", path, "--backend", "cart"], "cart"),
-        (&["explain", "-f", path, "GET"], "<URL>"),
+        (&["explain", "-f", path], "<METHOD URL>"),
+        (&["explain", "-f", path, "GET"], "a method and a URL"),
+        (&["explain", "-f", path, "http://shop.example.com/cart"], "a method and a URL"),
+        (&["explain", "-f", path, "GET", "tcp://:80"], "has no method"),
+        (&["explain", "-f", path, "tcp://:80", "-H", "a: b"], "has no headers"),
+        (&["explain", "-f", path, "tcp://:80"], "no listener serves tcp on port 80; there are: http on 80"),
         (&["explain", "-f", path, "GET", "shop.example.com/cart"], "http://"),
         (&["explain", "-f", path, "GET", "http://shop.example.com:81/"], "http on 80"),
         (&["explain", "-f", path, "GET", "https://other.test/"], "TLS handshake"),

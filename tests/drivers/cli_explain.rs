@@ -1,7 +1,7 @@
 //! `gatewasm explain` as a user meets it: which rule and backend, and why.
 
 use anyhow::{Context, Result, ensure};
-use gatewasm_tests::cli::{BACKENDS, json_of, manifests, on, stderr, stdout};
+use gatewasm_tests::cli::{BACKENDS, STREAMS, json_of, manifests, on, stderr, stdout};
 use serde_json::{Value, json};
 
 #[test]
@@ -112,5 +112,75 @@ fn explain_sees_headers_as_envoy_hands_them_over_and_says_what_policies_ask_for(
     assert!(!text.contains("note"), "{text}");
     let secure = ["-o", "json", "GET", "https://shop.example.com/scheme"];
     assert_eq!(json_of(&on(folder.path(), 0, "explain", &secure)?)?["rule"], 2);
+    Ok(())
+}
+
+#[test]
+fn explain_says_which_l4_route_gets_a_connection_and_why_the_others_do_not() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    std::fs::write(folder.path().join("in.yaml"), STREAMS)?;
+    let text = |address: &str| Ok::<_, anyhow::Error>(stdout(&on(folder.path(), 0, "explain", &[address])?));
+    expect_test::expect![[r#"
+        decision  forward to infra/db/5432
+        listener  infra/l4/tls
+        tls       passes through, to the backend
+        route     TLSRoute infra/exact  spec.rules[0]
+        backend   infra/db/5432  weight 1 of 1
+
+           CANDIDATE                  LISTENER      BECAUSE
+        *  TLSRoute infra/exact       infra/l4/tls  a.example.com says most of the server name
+           TLSRoute infra/exact-late  infra/l4/tls  for b.example.com alone
+           TLSRoute infra/wildcard    infra/l4/tls  *.example.com says less of the server name than a.example.com
+           TLSRoute infra/exact-late  infra/l4/tls  a.example.com goes to TLSRoute infra/exact, which is older or comes first by name
+    "#]].assert_eq(&text("tls://a.example.com")?);
+    expect_test::expect![[r#"
+        decision  forward: one of the backends, by weight
+        listener  infra/l4/postgres
+        route     TCPRoute infra/db  spec.rules[0]
+        backend   infra/db/5432  weight 3 of 4
+        backend   cannot be used, closes  weight 1 of 4
+
+           CANDIDATE               LISTENER           BECAUSE
+        *  TCPRoute infra/db       infra/l4/postgres  the only one that is served
+           TCPRoute infra/db-late  infra/l4/postgres  everything goes to TCPRoute infra/db, which is older or comes first by name
+    "#]].assert_eq(&text("tcp://:5432")?);
+    expect_test::expect![[r#"
+        decision  forward to infra/dns/53
+        listener  infra/l4/dns
+        route     UDPRoute infra/dns  spec.rules[0]
+        backend   infra/dns/53  weight 1 of 1
+
+           CANDIDATE           LISTENER      BECAUSE
+        *  UDPRoute infra/dns  infra/l4/dns  the only one that is served
+    "#]]
+    .assert_eq(&text("udp://:53")?);
+    expect_test::expect![[r#"
+        decision  close: no listener of infra/l4 on port 443 has a hostname for "other.test"
+
+           CANDIDATE                  LISTENER      BECAUSE
+           TLSRoute infra/exact       infra/l4/tls  for a.example.com alone
+           TLSRoute infra/exact-late  infra/l4/tls  for b.example.com alone
+           TLSRoute infra/wildcard    infra/l4/tls  for *.example.com alone
+    "#]]
+    .assert_eq(&text("tls://other.test")?);
+
+    let json = |arguments: &[&str]| json_of(&on(folder.path(), 0, "explain", arguments)?);
+    let found = json(&["-o", "json", "tls://:443", "--sni", "B.example.com"])?;
+    assert_eq!(found["decision"]["type"], "Forward");
+    assert_eq!(found["decision"]["cluster"], "infra/db/5432");
+    assert_eq!(found["tls"], "Passthrough");
+    assert_eq!(found["route"], json!({"kind": "TLSRoute", "namespace": "infra", "name": "exact-late"}));
+    let found = json(&["-o", "json", "tls://z.y.example.com"])?;
+    assert_eq!(found["route"]["name"], "wildcard");
+    // The name is another listener's, which has no route.
+    let found = json(&["-o", "json", "tls://special.example.com"])?;
+    assert_eq!(
+        (&found["decision"]["type"], &found["listener"]),
+        (&json!("Close"), &json!("infra/l4/special"))
+    );
+    let found = json(&["-o", "json", "tcp://:5433"])?;
+    assert_eq!((&found["decision"]["type"], &found["candidates"]), (&json!("Close"), &json!([])));
+    let found = json(&["-o", "json", "tls://"])?;
+    assert_eq!((&found["decision"]["type"], &found["route"]), (&json!("Close"), &Value::Null));
     Ok(())
 }

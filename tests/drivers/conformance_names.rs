@@ -6,6 +6,7 @@ use std::collections::BTreeSet;
 
 use anyhow::{Result, anyhow, ensure};
 use gatewasm_tests::requests::tables;
+use gatewasm_tests::suite::suite;
 
 /// Where a test of the suite has its like.
 #[derive(Clone, Copy)]
@@ -189,6 +190,19 @@ fn every_test_of_the_conformance_suite_has_its_place() -> Result<()> {
             Elsewhere(reason) => ensure!(!reason.is_empty(), "{name}: there is no reason"),
         }
     }
+    Ok(())
+}
+
+#[test]
+fn the_list_is_the_suites() -> Result<()> {
+    let of_other_kinds = ["TLSRoute", "TCPRoute", "UDPRoute"];
+    let suite = suite()?;
+    let here =
+        suite.tests.iter().filter(|(_, needed)| of_other_kinds.iter().all(|kind| !needed.contains(kind)));
+    let here: BTreeSet<&str> = here.map(|(name, _)| *name).collect();
+    let listed: BTreeSet<&str> = SUITE.iter().map(|(name, _)| *name).collect();
+    let differ: Vec<_> = here.symmetric_difference(&listed).collect();
+    ensure!(differ.is_empty(), "listed and not in the suite, or in it and not listed: {differ:?}");
     Ok(())
 }
 

@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
-use gatewasm_tests::certificate::Certificate;
+use gatewasm_tests::certificate::{Authority, Certificate};
 use gatewasm_tests::client::Request;
 use gatewasm_tests::connection::Connection;
 use gatewasm_tests::echo::Echo;
@@ -311,5 +311,82 @@ async fn openssl_sees_the_backends_certificate_through_passthrough() -> Result<(
         let text = String::from_utf8_lossy(&output.stdout);
         ensure!(text.contains(theirs.chain.trim()) == is_served, "{name}: {text}");
     }
+    running.stop().await
+}
+
+/// A BackendTLSPolicy in the namespace `default` for a Service, with the authorities in the ConfigMap `ca`.
+fn policy(service: &str, hostname: &str) -> Value {
+    json!({
+        "apiVersion": "gateway.networking.k8s.io/v1",
+        "kind": "BackendTLSPolicy",
+        "metadata": {"name": service, "namespace": "default"},
+        "spec": {
+            "targetRefs": [{"group": "", "kind": "Service", "name": service}],
+            "validation": {
+                "caCertificateRefs": [{"group": "", "kind": "ConfigMap", "name": "ca"}],
+                "hostname": hostname,
+            },
+        },
+    })
+}
+
+/// Where TLS ends at the gateway, a backend with a policy is spoken TLS with, one without in clear text, and one whose
+/// certificate is not what the policy asks for gets nothing. Where TLS passes through, policies are nothing to it.
+#[tokio::test(flavor = "multi_thread")]
+async fn backends_are_spoken_tls_with_as_their_policies_say() -> Result<()> {
+    let (authority, other) = (Authority::new("ours")?, Authority::new("another")?);
+    let certificate = Certificate::self_signed(["foo.example.com"])?;
+    let secured = Stream::start_tls("secured", &authority.sign(&["secured.test"])?).await?;
+    let forged = Stream::start_tls("forged", &other.sign(&["forged.test"])?).await?;
+    let plain = Stream::start("plain").await?;
+    let behind = Stream::start_tls("behind", &certificate).await?;
+    let (port, through) = (tools::free_port()?, tools::free_port()?);
+    let weights = |secured, plain, forged| {
+        let backends = [("secured", secured), ("plain", plain), ("forged", forged)];
+        [tls_route("inside", "ended", "foo.example.com", &backends)]
+    };
+    let listeners =
+        [ends_tls("ended", port, "TLS", "*.example.com"), passthrough("through", through, "*.example.com")];
+    let manifests = [
+        ("gateway.yaml", vec![class(), gateway("web", &listeners), certificate.secret("certificate")]),
+        ("route.yaml", weights(1, 1, 1).to_vec()),
+        ("through.yaml", vec![tls_route("outside", "through", "foo.example.com", &[("behind", 1)])]),
+        (
+            "policies.yaml",
+            vec![
+                authority.config_map("default", "ca"),
+                policy("secured", "secured.test"),
+                policy("forged", "forged.test"),
+                policy("behind", "nobody.test"),
+            ],
+        ),
+        ("secured.yaml", service("secured", &[secured.address])),
+        ("forged.yaml", service("forged", &[forged.address])),
+        ("plain.yaml", service("plain", &[plain.address])),
+        ("behind.yaml", service("behind", &[behind.address])),
+    ];
+    let running = Running::start(&manifests, &[]).await?;
+    let tls = Some(Tls { server_name: "foo.example.com", root: &certificate.chain });
+    let address = running.address("infra/web", "ended")?;
+    let counts = shares(address, tls).await?;
+    for (backend, percent) in [("secured", 33), ("plain", 33), ("nobody", 33)] {
+        ensure!(is_near(&counts, backend, percent), "{backend} is not at {percent} %: {counts:?}");
+    }
+    let through = running.address("infra/web", "through")?;
+    ensure!(Client::open(through, tls).await?.backend == "behind");
+
+    // A change of weights is one of endpoints, here as well, and cuts nobody.
+    let mut client = None;
+    for _ in 0..SAMPLE {
+        client = Client::open(address, tls).await.ok().filter(|client| client.backend == "secured");
+        if client.is_some() {
+            break;
+        }
+    }
+    let mut client = client.context("secured gets nothing")?;
+    running.write("route.yaml", &weights(0, 1, 0))?;
+    let all = async || Ok(shares(address, tls).await?.get("plain") == Some(&SAMPLE));
+    running.until("everything goes to plain", all).await?;
+    client.say("still there").await?;
     running.stop().await
 }

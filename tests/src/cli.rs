@@ -57,6 +57,82 @@ metadata: {name: cart-v2, namespace: infra}
 spec: {ports: [{port: 80}]}
 "#;
 
+/// A Gateway with TLS that passes through, TCP and UDP, and for each more routes than can have it. Services have no
+/// endpoints, and one backend is missing.
+pub const STREAMS: &str = r#"
+apiVersion: gateway.networking.k8s.io/v1
+kind: GatewayClass
+metadata: {name: gatewasm}
+spec: {controllerName: gatewasm.dev/controller}
+---
+apiVersion: gateway.networking.k8s.io/v1
+kind: Gateway
+metadata: {name: l4, namespace: infra}
+spec:
+  gatewayClassName: gatewasm
+  listeners:
+  - {name: tls, port: 443, protocol: TLS, hostname: "*.example.com", tls: {mode: Passthrough}}
+  - {name: special, port: 443, protocol: TLS, hostname: special.example.com, tls: {mode: Passthrough}}
+  - {name: postgres, port: 5432, protocol: TCP}
+  - {name: nobody, port: 5433, protocol: TCP}
+  - {name: dns, port: 53, protocol: UDP}
+---
+apiVersion: gateway.networking.k8s.io/v1
+kind: TLSRoute
+metadata: {name: exact, namespace: infra, creationTimestamp: "2026-01-01T00:00:00Z"}
+spec:
+  parentRefs: [{name: l4, sectionName: tls}]
+  hostnames: [a.example.com]
+  rules: [{backendRefs: [{name: db, port: 5432}]}]
+---
+apiVersion: gateway.networking.k8s.io/v1
+kind: TLSRoute
+metadata: {name: exact-late, namespace: infra, creationTimestamp: "2026-01-02T00:00:00Z"}
+spec:
+  parentRefs: [{name: l4, sectionName: tls}]
+  hostnames: [a.example.com, b.example.com, special.example.com]
+  rules: [{backendRefs: [{name: db, port: 5432}]}]
+---
+apiVersion: gateway.networking.k8s.io/v1
+kind: TLSRoute
+metadata: {name: wildcard, namespace: infra}
+spec:
+  parentRefs: [{name: l4, sectionName: tls}]
+  hostnames: ["*.example.com"]
+  rules: [{backendRefs: [{name: db, port: 5432}]}]
+---
+apiVersion: gateway.networking.k8s.io/v1
+kind: TCPRoute
+metadata: {name: db, namespace: infra, creationTimestamp: "2026-01-01T00:00:00Z"}
+spec:
+  parentRefs: [{name: l4, sectionName: postgres}]
+  rules: [{backendRefs: [{name: db, port: 5432, weight: 3}, {name: gone, port: 5432, weight: 1}]}]
+---
+apiVersion: gateway.networking.k8s.io/v1
+kind: TCPRoute
+metadata: {name: db-late, namespace: infra, creationTimestamp: "2026-01-02T00:00:00Z"}
+spec:
+  parentRefs: [{name: l4, sectionName: postgres}]
+  rules: [{backendRefs: [{name: db, port: 5432}]}]
+---
+apiVersion: gateway.networking.k8s.io/v1
+kind: UDPRoute
+metadata: {name: dns, namespace: infra}
+spec:
+  parentRefs: [{name: l4, sectionName: dns}]
+  rules: [{backendRefs: [{name: dns, port: 53}]}]
+---
+apiVersion: v1
+kind: Service
+metadata: {name: db, namespace: infra}
+spec: {ports: [{port: 5432}]}
+---
+apiVersion: v1
+kind: Service
+metadata: {name: dns, namespace: infra}
+spec: {ports: [{port: 53, protocol: UDP}]}
+"#;
+
 /// `--backend` for both Services.
 pub const BACKENDS: [&str; 4] =
     ["--backend", "infra/cart=127.0.0.1:9001", "--backend", "infra/cart-v2=127.0.0.1:9002"];

@@ -20,6 +20,7 @@ pub mod running;
 pub mod served;
 pub mod standalone;
 pub mod stream;
+pub mod suite;
 pub mod tls_backend;
 pub mod tools;
 pub mod until;

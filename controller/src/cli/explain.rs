@@ -1,11 +1,12 @@
-//! `gatewasm explain`: which listener, route, rule and backend a request gets, and why each other candidate lost.
+//! `gatewasm explain`: which listener, route, rule and backend a request or connection gets, and why each other
+//! candidate lost.
 
 use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail, ensure};
 use gatewasm_routing::{
     Candidate, DecisionType, ExplainedCors, ExplainedEdits, ExplainedSession, ExplainedUpstream, Explanation,
     HeaderEdit, Request,
@@ -17,8 +18,10 @@ use super::FINE;
 use super::inputs::{Backends, Inputs};
 use super::output::{Output, table};
 use super::policies::{self, Asked};
+use super::streams;
 use crate::as_envoy::{self, as_envoy_hands_over};
 use crate::entry;
+use crate::model::Model;
 use crate::normal_path::normalise;
 
 /// Arguments of `gatewasm explain`.
@@ -33,14 +36,11 @@ pub(super) struct Args {
     #[command(flatten)]
     backends: Backends,
 
-    /// Method of the request.
-    #[arg(value_name = "METHOD")]
-    method: String,
-
-    /// URL of the request, with the port of the Gateway's listener: <http://foo.example.com/foo>. The path is brought
-    /// into normal form, as Envoy does.
-    #[arg(value_name = "URL")]
-    url: String,
+    /// Method and URL of the request, with the port of the Gateway's listener: GET <http://foo.example.com/foo>. The
+    /// path is brought into normal form, as Envoy does. Of a connection that is not read as HTTP, or of datagrams, the
+    /// address alone: <tls://foo.example.com:443>, <tcp://:5432>, <udp://:53>.
+    #[arg(value_name = "METHOD URL", required = true, num_args = 1..=2)]
+    request: Vec<String>,
 
     /// A header of the request, repeatable: 'name: value'. Rules see it as Envoy hands it over.
     #[arg(short = 'H', long = "header", value_name = "HEADER", value_parser = parse_header)]
@@ -68,8 +68,20 @@ fn parse_header(text: &str) -> Result<(HeaderName, HeaderValue)> {
 
 pub(super) fn run(args: &Args) -> Result<u8> {
     let inputs = Inputs { filename: args.filename.clone(), backends: args.backends.clone() };
-    let (config, routes, policies) = inputs.table()?;
-    let entry = entry::find(&config, &args.url, args.gateway.as_deref(), args.sni.as_deref())?;
+    let (method, url) = match args.request.as_slice() {
+        [address] if streams::is_l4(address) => {
+            ensure!(args.headers.is_empty(), "{address} is not read as HTTP and has no headers");
+            let (model, _) = inputs.table()?;
+            let explained = streams::explain(&model, address, args.gateway.as_deref(), args.sni.as_deref())?;
+            args.output.print(&explained, streams::Explained::text)?;
+            return Ok(FINE);
+        }
+        [_, address] if streams::is_l4(address) => bail!("{address} is not read as HTTP and has no method"),
+        [method, url] => (method, url),
+        _ => bail!("a request has a method and a URL: GET http://foo.example.com/foo"),
+    };
+    let (Model { filter_config: config, policies, .. }, routes) = inputs.table()?;
+    let entry = entry::find(&config, url, args.gateway.as_deref(), args.sni.as_deref())?;
     let path =
         normalise(&entry.path).with_context(|| format!("Envoy answers 400 to the path {:?}", entry.path))?;
     let handed = as_envoy_hands_over(&args.headers, entry.scheme);
@@ -78,7 +90,7 @@ pub(super) fn run(args: &Args) -> Result<u8> {
     let host = headers.iter().find(|(name, _)| *name == b"host").map(|(_, value)| *value);
     let authority = without_trailing_dot(host.unwrap_or(entry.authority.as_bytes()));
     let request = Request {
-        method: args.method.as_bytes(),
+        method: method.as_bytes(),
         authority: &authority,
         path: path.as_bytes(),
         headers: &headers,

@@ -1,7 +1,6 @@
 //! What the commands that do not serve work on: manifests, or a filter config as it stands.
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail, ensure};
@@ -10,7 +9,7 @@ use gatewasm_routing::{ConfigProblem, RouteTable, compile, parse};
 use serde_json::Value;
 
 use crate::cluster;
-use crate::model::Policy;
+use crate::model::Model;
 use crate::problem::{Place, Problem, Severity};
 use crate::snapshot::Snapshot;
 use crate::source;
@@ -109,27 +108,28 @@ impl Inputs {
         Ok(Read::Manifests { snapshot: Box::new(snapshot), translation: Box::new(translation) })
     }
 
-    /// The filter config of the inputs, its table, and the policies that manifests ask for: of a filter config only
-    /// their names are known. Problems of the manifests are printed to stderr: they do not keep what is sound from
+    /// What is programmed, and the table of its filter config. Of inputs that are a filter config nothing else is known.
+    /// Problems of the manifests are printed to stderr: they do not keep what is sound from
     /// being shown.
     ///
     /// # Errors
     ///
     /// When there is nothing to read, or the filter would refuse the config.
-    pub(super) fn table(&self) -> Result<(FilterConfig, RouteTable, BTreeMap<String, Policy>)> {
-        let (config, policies) = match self.read()? {
+    pub(super) fn table(&self) -> Result<(Model, RouteTable)> {
+        let model = match self.read()? {
             Read::Manifests { snapshot, translation } => {
                 if !translation.problems.is_empty() {
                     eprint!("{}", crate::problem::print(&translation.problems, snapshot.len()));
                 }
-                (translation.model.filter_config, translation.model.policies)
+                translation.model
             }
             Read::FilterConfig { path, config } => {
-                (config.map_err(|problems| refused(&path, &problems))?, BTreeMap::new())
+                let filter_config = config.map_err(|problems| refused(&path, &problems))?;
+                Model { filter_config, ..Model::default() }
             }
         };
-        match compile(&config) {
-            Ok(table) => Ok((config, table, policies)),
+        match compile(&model.filter_config) {
+            Ok(table) => Ok((model, table)),
             Err(problems) => bail!(refused("the translated filter config", &problems)),
         }
     }

@@ -13,6 +13,7 @@ mod policies;
 mod render;
 mod routes;
 mod run;
+mod streams;
 mod version;
 
 use std::process::ExitCode;
@@ -40,7 +41,7 @@ enum Command {
     Run(run::Args),
     /// Print every problem of the manifests: object, field, reason, and the way out.
     Check(check::Args),
-    /// Say which rule and backend a request gets, why, and why each other candidate lost.
+    /// Say which rule and backend a request or connection gets, why, and why each other candidate lost.
     Explain(explain::Args),
     /// Print what is programmed, in order of precedence.
     Routes(routes::Args),

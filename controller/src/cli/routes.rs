@@ -3,10 +3,12 @@
 use anyhow::Result;
 use gatewasm_routing::config::RouteKind;
 use gatewasm_routing::{ExplainedBackend, Listed};
+use serde::Serialize;
 
 use super::FINE;
 use super::inputs::Inputs;
 use super::output::{Output, table};
+use super::streams;
 use crate::translate::failure;
 
 /// Arguments of `gatewasm routes`.
@@ -21,15 +23,29 @@ pub(super) struct Args {
 }
 
 pub(super) fn run(args: &Args) -> Result<u8> {
-    let (_, routes, _) = args.inputs.table()?;
-    args.output.print(&routes.list(), |list| text(list))?;
+    let (model, routes) = args.inputs.table()?;
+    let http = routes.list().into_iter().map(Row::Http);
+    let list: Vec<Row> = http.chain(streams::list(&model).into_iter().map(Row::Stream)).collect();
+    args.output.print(&list, |list| text(list))?;
     Ok(FINE)
 }
 
-fn text(list: &[Listed]) -> String {
+/// One line of the list: a match of a route that is read as HTTP, or an L4 route.
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Row {
+    Http(Listed),
+    Stream(streams::Listed),
+}
+
+fn text(list: &[Row]) -> String {
     let heading = ["LISTENER", "HOSTNAME", "PATH", "CONDITIONS", "ROUTE", "RULE", "BACKENDS"];
     let mut rows = vec![heading.map(str::to_owned).to_vec()];
-    rows.extend(list.iter().map(|listed| {
+    rows.extend(list.iter().map(|row| {
+        let listed = match row {
+            Row::Http(listed) => listed,
+            Row::Stream(listed) => return stream(listed),
+        };
         let conditions =
             if listed.conditions.is_empty() { "-".to_owned() } else { listed.conditions.join(", ") };
         vec![
@@ -51,16 +67,41 @@ fn text(list: &[Listed]) -> String {
     table(&rows)
 }
 
-/// `a/b/80`, or with shares `a/b/80 80%, a/c/80 20%`.
+/// The line of an L4 route. It has no path and no conditions.
+fn stream(listed: &streams::Listed) -> Vec<String> {
+    let none = || "-".to_owned();
+    vec![
+        listed.listener.clone(),
+        listed.hostname.clone().unwrap_or_else(|| "*".to_owned()),
+        none(),
+        none(),
+        listed.route.to_string(),
+        "rules[0]".to_owned(),
+        match &listed.overruled {
+            Some(by) => format!("nothing, {by} gets it"),
+            None => {
+                let backends = listed.backends.iter();
+                shares(backends.map(|it| (it.cluster.as_deref(), it.weight)).collect(), listed.failure())
+            }
+        },
+    ]
+}
+
 fn backends(backends: &[ExplainedBackend], kind: RouteKind) -> String {
-    let total: u64 = backends.iter().map(|backend| u64::from(backend.weight)).sum();
+    let backends = backends.iter().map(|it| (it.cluster.as_deref(), it.weight));
+    shares(backends.collect(), &format!("answers {}", failure(kind)))
+}
+
+/// `a/b/80`, or with shares `a/b/80 80%, a/c/80 20%`. What cannot be used fails in this way.
+fn shares(backends: Vec<(Option<&str>, u32)>, fails: &str) -> String {
+    let total: u64 = backends.iter().map(|(_, weight)| u64::from(*weight)).sum();
     if total == 0 {
-        return format!("none, answers {}", failure(kind));
+        return format!("none, {fails}");
     }
-    let shares = backends.iter().map(|backend| {
-        let invalid = || format!("invalid, answers {}", failure(kind));
-        let name = backend.cluster.clone().unwrap_or_else(invalid);
-        if backends.len() == 1 { name } else { format!("{name} {}", percent(backend.weight, total)) }
+    let alone = backends.len() == 1;
+    let shares = backends.into_iter().map(|(cluster, weight)| {
+        let name = cluster.map_or_else(|| format!("invalid, {fails}"), ToOwned::to_owned);
+        if alone { name } else { format!("{name} {}", percent(weight, total)) }
     });
     shares.collect::<Vec<_>>().join(", ")
 }
@@ -79,7 +120,7 @@ fn percent(weight: u32, total: u64) -> String {
 mod tests {
     use gatewasm_routing::{compile, parse};
 
-    use super::{percent, text};
+    use super::{Row, percent, text};
 
     #[test]
     fn what_cannot_be_served_is_named_as_it_is_answered() {
@@ -90,7 +131,8 @@ mod tests {
                 r#"{{"version": 1, "listeners": [{{"name": "a/b/c", "gateway": "a/b", "port": 80,
                     "protocol": "HTTP", "routes": [{route}]}}]}}"#
             );
-            let listed = text(&compile(&parse(config.as_bytes()).unwrap()).unwrap().list());
+            let table = compile(&parse(config.as_bytes()).unwrap()).unwrap();
+            let listed = text(&table.list().into_iter().map(Row::Http).collect::<Vec<_>>());
             for (line, what) in listed.lines().skip(1).zip(["invalid", "none", "invalid"]) {
                 assert!(line.ends_with(&format!("{what}, answers {answer}")), "{listed}");
             }

@@ -13,6 +13,11 @@ use crate::status::{Condition, Conditions};
 const BUNDLE_VERSION: &str = "gateway.networking.k8s.io/bundle-version";
 const CHANNEL: &str = "gateway.networking.k8s.io/channel";
 
+/// Features of the conformance suite about `HTTPRoute.spec.rules[].retry`, which the standard channel does not have.
+/// The other two that pkg/features counts to the experimental channel need no field of it, and work in both.
+const OF_EXPERIMENTAL_FIELDS: [&str; 3] =
+    ["HTTPRouteRetry", "HTTPRouteRetryBackendTimeout", "HTTPRouteRetryConnectionError"];
+
 /// What is known of one CustomResourceDefinition.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Crd {
@@ -35,10 +40,16 @@ impl Crds {
         kind.versions.iter().copied().find(|version| crd.served.iter().any(|served| served == version))
     }
 
-    /// Whether the kind is there that a feature of the conformance suite is about: the name begins with it.
+    /// Whether the kind is there that a feature of the conformance suite is about, with the fields that it needs. A
+    /// feature's name begins with its kind.
     pub fn have(&self, feature: &str) -> bool {
         let about = GATEWAY_API.iter().filter(|kind| feature.starts_with(kind.name));
-        about.max_by_key(|kind| kind.name.len()).is_none_or(|kind| self.version(kind).is_some())
+        let Some(kind) = about.max_by_key(|kind| kind.name.len()) else { return true };
+        self.version(kind).is_some() && !(OF_EXPERIMENTAL_FIELDS.contains(&feature) && self.is_standard(kind))
+    }
+
+    fn is_standard(&self, kind: &Kind) -> bool {
+        self.0.get(kind.name).is_some_and(|crd| crd.channel.as_deref() == Some("standard"))
     }
 
     /// `SupportedVersion` of a GatewayClass: whether the CRDs are of a release that gatewasm knows.
@@ -112,7 +123,44 @@ pub(super) mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::api::CONTROLLER_NAME;
+    use crate::source::{Input, Source};
     use crate::status::ConditionStatus;
+    use crate::translate::{self, translate};
+
+    /// The kinds of v1.6.1 with the versions that the standard channel serves (config/crd/standard). The experimental
+    /// one serves these, and older ones of some.
+    const SERVED: [(&str, &[&str]); 10] = [
+        ("BackendTLSPolicy", &["v1"]),
+        ("GRPCRoute", &["v1"]),
+        ("Gateway", &["v1", "v1beta1"]),
+        ("GatewayClass", &["v1", "v1beta1"]),
+        ("HTTPRoute", &["v1", "v1beta1"]),
+        ("ListenerSet", &["v1"]),
+        ("ReferenceGrant", &["v1", "v1beta1"]),
+        ("TCPRoute", &["v1"]),
+        ("TLSRoute", &["v1"]),
+        ("UDPRoute", &["v1"]),
+    ];
+
+    /// All of v1.6.1, of this channel.
+    fn bundle(channel: &str) -> Crds {
+        let crd = |served| Crd { channel: Some(channel.to_owned()), ..crd("v1.6.1", served) };
+        Crds(SERVED.iter().map(|(kind, served)| ((*kind).to_owned(), crd(served))).collect())
+    }
+
+    /// What a GatewayClass claims and these CRDs do not have.
+    fn dropped(crds: &Crds) -> Vec<&'static str> {
+        let class = format!(
+            r#"{{"apiVersion": "gateway.networking.k8s.io/v1", "kind": "GatewayClass", "metadata": {{"name": "c"}},
+                "spec": {{"controllerName": "{CONTROLLER_NAME}"}}}}"#
+        );
+        let input = Input { path: "class.json".to_owned(), text: Ok(class) };
+        let snapshot = Source::default().update(&[input]).snapshot;
+        let statuses = translate(&snapshot, &translate::Options::default()).statuses;
+        let claimed = statuses.gateway_classes["c"].supported_features.clone();
+        claimed.into_iter().map(|feature| feature.name).filter(|name| !crds.have(name)).collect()
+    }
 
     pub(in super::super) fn crd(bundle_version: &str, served: &[&str]) -> Crd {
         Crd {
@@ -160,6 +208,41 @@ pub(super) mod tests {
         assert!(!crds.have("GRPCRouteNamedRouteRule") && !crds.have("HTTPRoute"));
         crds.0.insert("GRPCRoute".to_owned(), crd("v1.6.1", &["v1"]));
         assert!(crds.have("GRPCRoute") && crds.have("GRPCRouteNamedRouteRule"));
+    }
+
+    #[test]
+    fn the_standard_channel_has_no_retries() {
+        assert_eq!(dropped(&bundle("experimental")), [""; 0]);
+        assert_eq!(dropped(&bundle("standard")), OF_EXPERIMENTAL_FIELDS);
+        // Each CRD says for itself where it is from; one that says nothing is taken for what it should be.
+        let mut mixed = bundle("standard");
+        mixed.0.get_mut("HTTPRoute").unwrap().channel = Some("experimental".to_owned());
+        assert_eq!(dropped(&mixed), [""; 0]);
+        mixed.0.get_mut("HTTPRoute").unwrap().channel = None;
+        assert_eq!(dropped(&mixed), [""; 0]);
+    }
+
+    #[test]
+    fn every_kind_of_either_channel_can_be_read() {
+        for channel in ["standard", "experimental"] {
+            let crds = bundle(channel);
+            let unread: Vec<_> = GATEWAY_API.iter().filter(|kind| crds.version(kind) != Some("v1")).collect();
+            assert!(unread.is_empty(), "{channel}: {unread:?}");
+            assert_eq!(crds.0.len(), GATEWAY_API.len());
+        }
+    }
+
+    #[test]
+    fn kinds_that_are_not_there_take_their_features_with_them() {
+        let mut crds = bundle("standard");
+        for kind in ["BackendTLSPolicy", "ListenerSet", "TCPRoute", "TLSRoute", "UDPRoute"] {
+            crds.0.remove(kind);
+        }
+        let mut expected = OF_EXPERIMENTAL_FIELDS.to_vec();
+        expected.extend(["BackendTLSPolicy", "BackendTLSPolicySANValidation", "ListenerSet"]);
+        expected.extend(["TCPRoute", "TLSRoute", "TLSRouteModeMixed", "TLSRouteModeTerminate", "UDPRoute"]);
+        expected.sort_unstable();
+        assert_eq!(dropped(&crds), expected);
     }
 
     #[test]

@@ -86,7 +86,7 @@ fn cluster(name: &str, cluster: &Cluster, settings: &Settings) -> Value {
         },
     });
     if let Some(its_tls) = &cluster.tls {
-        rendered["transport_socket"] = tls::to_backend(its_tls, cluster.protocol, settings);
+        rendered["transport_socket"] = tls::to_backend(its_tls, Some(cluster.protocol), settings);
     }
     let more = match discovery(cluster, settings) {
         Discovery::Eds => {

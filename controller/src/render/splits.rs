@@ -10,13 +10,16 @@ use serde_json::{Value, json};
 
 use super::clusters::without_type;
 use super::listeners::{CONNECTION_BUFFER, socket_address};
-use super::{ConfigSource, Settings};
-use crate::model::{Endpoint, Model, Share, Split, Transport};
+use super::{ConfigSource, Settings, tls};
+use crate::model::{BackendTls, Endpoint, Model, Share, Split, Transport};
 
 /// Connections that one worker set may have with one cluster: Envoy's default of 1,024 closes the rest.
 const CIRCUIT_BREAKER: u32 = 100_000;
 /// What Envoy allows as the sum of the weights of all localities, with room for what rounding adds.
 const MOST_WEIGHT: f64 = 4_000_000_000.0;
+/// Where Envoy looks for what chooses an endpoint's transport socket, and what it is called there.
+const SOCKET_MATCH: &str = "envoy.transport_socket_match";
+const BACKEND: &str = "backend";
 /// Locality of what is refused.
 const REFUSED: &str = "refused";
 
@@ -72,15 +75,44 @@ fn cluster(name: &str, split: &Split, settings: &Settings) -> Value {
         }
         _ => rendered["load_assignment"] = without_type(load_assignment(name, split)),
     }
+    let sockets = sockets(split, settings);
+    if !sockets.is_empty() {
+        rendered["transport_socket_matches"] = json!(sockets);
+    }
     if kind == "STRICT_DNS" {
         rendered["dns_lookup_family"] = json!("V4_PREFERRED");
     }
     rendered
 }
 
+/// Where TLS is spoken with some backends: to their endpoints, each by its own policy.
+fn sockets(split: &Split, settings: &Settings) -> Vec<Value> {
+    let by_backend: BTreeMap<_, _> = speaking_tls(split).collect();
+    let socket = |(backend, tls): (&str, &BackendTls)| {
+        json!({
+            "name": backend,
+            "match": {BACKEND: backend},
+            "transport_socket": tls::to_backend(tls, None, settings),
+        })
+    };
+    by_backend.into_iter().map(socket).collect()
+}
+
+fn speaking_tls(split: &Split) -> impl Iterator<Item = (&str, &BackendTls)> {
+    split.shares.iter().filter_map(|share| Some((share.backend.as_deref()?, share.tls.as_ref()?)))
+}
+
 fn load_assignment(name: &str, split: &Split) -> Value {
     let locality = |it: &Locality<'_>| {
-        let endpoint = |it: &Endpoint| json!({"endpoint": {"address": socket_address(&it.host, it.port)}});
+        // What several backends have in common is spoken TLS with as soon as one of them says so.
+        let spoken = speaking_tls(split).map(|(backend, _)| backend).find(|name| it.backends.contains(name));
+        let endpoint = |it: &Endpoint| {
+            let mut endpoint = json!({"endpoint": {"address": socket_address(&it.host, it.port)}});
+            if let Some(backend) = spoken {
+                endpoint["metadata"] = json!({"filter_metadata": {SOCKET_MATCH: {BACKEND: backend}}});
+            }
+            endpoint
+        };
         let mut locality = json!({
             "locality": {"zone": it.backends.iter().copied().collect::<Vec<_>>().join(" ")},
             "lb_endpoints": it.endpoints.iter().map(endpoint).collect::<Vec<_>>(),
@@ -165,7 +197,8 @@ mod tests {
 
     fn share(backend: Option<&str>, weight: u32, hosts: &[&str]) -> Share {
         let endpoint = |host: &&str| Endpoint { host: (*host).to_owned(), port: 80 };
-        Share { backend: backend.map(Into::into), weight, endpoints: hosts.iter().map(endpoint).collect() }
+        let endpoints = hosts.iter().map(endpoint).collect();
+        Share { backend: backend.map(Into::into), weight, endpoints, tls: None }
     }
 
     /// `backends weight hosts` of each locality.

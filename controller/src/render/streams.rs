@@ -49,7 +49,9 @@ fn tcp_proxy(entry: &str, split: &str, settings: &Settings) -> Value {
         },
     });
     if settings.access_log {
-        let log = access_log::of_connections(entry, &split.replacen('/', " ", 1));
+        // `TLSRoute namespace/name`, without what stands behind it.
+        let route = split.splitn(4, '/').take(3).collect::<Vec<_>>().join("/").replacen('/', " ", 1);
+        let log = access_log::of_connections(entry, &route);
         proxy["typed_config"]["access_log"] = json!([log]);
     }
     proxy

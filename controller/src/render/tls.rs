@@ -9,18 +9,20 @@ use crate::model::{Authorities, BackendProtocol, BackendTls, ClientValidation, L
 /// Where Envoy's images have the authorities that the system trusts, and most distributions.
 const SYSTEM_AUTHORITIES: &str = "/etc/ssl/certs/ca-certificates.crt";
 
-/// The transport socket of a cluster.
-pub(super) fn to_backend(tls: &BackendTls, protocol: BackendProtocol, settings: &Settings) -> Value {
-    let alpn = match protocol {
+/// The transport socket towards a backend. Without a protocol, none is asked for: nobody here knows what is spoken.
+pub(super) fn to_backend(tls: &BackendTls, protocol: Option<BackendProtocol>, settings: &Settings) -> Value {
+    let alpn = protocol.map(|protocol| match protocol {
         BackendProtocol::Http1 => "http/1.1",
         BackendProtocol::Http2 => "h2",
-    };
+    });
     let names: Vec<Value> = tls.names.iter().map(matcher).collect();
     let mut common = json!({
-        "alpn_protocols": [alpn],
         // Envoy's own limit towards backends is TLS 1.2.
         "tls_params": {"tls_minimum_protocol_version": "TLSv1_2", "tls_maximum_protocol_version": "TLSv1_3"},
     });
+    if let Some(alpn) = alpn {
+        common["alpn_protocols"] = json!([alpn]);
+    }
     match &tls.authorities {
         Authorities::Named(name) => {
             common["combined_validation_context"] =

@@ -12,7 +12,7 @@ use super::policy::Policies;
 use super::reference_grant::{From, Grants};
 use super::{Options, Problems};
 use crate::api::{BackendObjectReference, BackendRef, HttpBackendRef, Port};
-use crate::model::{BackendProtocol, Cluster, Endpoint, Policy, Share, Transport};
+use crate::model::{BackendProtocol, BackendTls, Cluster, Endpoint, Policy, Share, Transport};
 use crate::object::{ObjectKey, ObjectRef};
 use crate::problem::Problem;
 use crate::snapshot::Snapshot;
@@ -155,14 +155,15 @@ impl<'a> Backends<'a> {
         self.cluster(backend.into(), from, speaks, field)
     }
 
-    /// The share of one backendRef of an L4 route, and what is wrong with it.
+    /// The share of one backendRef of an L4 route, and what is wrong with it; and how a BackendTLSPolicy wants it to be
+    /// spoken TLS with, or why that cannot be done. The share itself is without TLS.
     pub(super) fn share(
         &mut self,
         backend: &BackendRef,
         from: From<'_>,
         transport: Transport,
         field: &str,
-    ) -> (Share, Option<Fault>) {
+    ) -> (Share, Option<Fault>, Option<Result<BackendTls, Fault>>) {
         let weight = backend.weight.get();
         match self.target(backend.into(), from, transport, field) {
             Ok(target) => {
@@ -171,9 +172,10 @@ impl<'a> Backends<'a> {
                     Transport::Udp => "datagrams are dropped",
                 };
                 let backend = Some(format!("{}/{}", target.key, target.number));
-                (Share { backend, weight, endpoints: self.endpoints(&target, refused) }, None)
+                let tls = self.tls.of_port(&target.key, target.port, field);
+                (Share { backend, weight, endpoints: self.endpoints(&target, refused), tls: None }, None, tls)
             }
-            Err(fault) => (Share { backend: None, weight, endpoints: BTreeSet::new() }, Some(fault)),
+            Err(fault) => (Share::unusable(weight), Some(fault), None),
         }
     }
 

@@ -10,7 +10,7 @@ use super::policy;
 use super::reference_grant::{From, Grants};
 use crate::api;
 use crate::fault::Fault;
-use crate::model::{Certificate, Cluster, Model, Policy};
+use crate::model::{self, Certificate, Cluster, Model, Policy, Split};
 use crate::object::ObjectKey;
 use crate::snapshot::Snapshot;
 
@@ -30,9 +30,17 @@ pub(super) fn resolve(
     Some(certificate::resolve(reference, place, snapshot, grants))
 }
 
-/// Sends what the Gateway's rules send over TLS to clusters that show `certificate`.
-pub(super) fn present(model: &mut Model, gateway: &ObjectKey, certificate: &ObjectKey) {
-    let Model { clusters, policies, filter_config, .. } = model;
+/// Sends what the Gateway's rules and `streams`, its other listeners, send over TLS to clusters that show `certificate`.
+pub(super) fn present<'l>(
+    model: &mut Model,
+    gateway: &ObjectKey,
+    certificate: &ObjectKey,
+    streams: impl Iterator<Item = &'l mut model::Listener>,
+) {
+    let Model { clusters, splits, policies, filter_config, .. } = model;
+    for forward in streams.flat_map(|listener| &mut listener.forwards) {
+        in_split(forward.split.as_mut(), certificate, splits);
+    }
     let mut present = Present { certificate, clusters, policies };
     let name = gateway.to_string();
     let listeners = filter_config.listeners.iter_mut().filter(|listener| listener.gateway == name);
@@ -43,6 +51,19 @@ pub(super) fn present(model: &mut Model, gateway: &ObjectKey, certificate: &Obje
         }
         present.in_policy(rule.policy.as_mut());
     }
+}
+
+/// Names the split that is this one with the certificate.
+fn in_split(name: Option<&mut String>, certificate: &ObjectKey, splits: &mut BTreeMap<String, Split>) {
+    let Some(name) = name else { return };
+    let Some(mut split) = splits.get(name).cloned() else { return };
+    let mut speaking_tls = split.shares.iter_mut().filter_map(|share| share.tls.as_mut()).peekable();
+    if speaking_tls.peek().is_none() {
+        return;
+    }
+    speaking_tls.for_each(|tls| tls.client_certificate = Some(certificate.clone()));
+    *name = format!("{name}/{certificate}");
+    splits.insert(name.clone(), split);
 }
 
 fn rules(listener: &mut Listener) -> impl Iterator<Item = &mut Rule> {

@@ -393,6 +393,11 @@ impl Listener<'_> {
         self.protocol.filter(|_| self.is_accepted() && !without_certificate)
     }
 
+    /// Whether TLS ends here.
+    pub(super) fn ends_tls(&self) -> bool {
+        ends_tls(self.spec, self.protocol)
+    }
+
     /// The listener as it is served, if it is; `forwards` is what becomes of its streams.
     pub(super) fn served(&self, forwards: Vec<Forward>) -> Option<model::Listener> {
         let protocol = self.is_served()?;

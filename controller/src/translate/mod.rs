@@ -152,8 +152,10 @@ fn assemble(
     model.filter_config.access_log = options.access_log;
     for (key, gateway) in gateways.into_iter().filter(|(_, gateway)| gateway.is_accepted()) {
         let all = &gateway.listeners;
-        let forwards: Vec<_> =
-            all.iter().map(|listener| stream::forwards(listener, all, &key, problems)).collect();
+        let forwards: Vec<_> = all
+            .iter()
+            .map(|listener| stream::forwards(listener, all, &key, &mut model.overruled, problems))
+            .collect();
         let https = all.iter().filter(|listener| listener.is_served() == Some(Protocol::Https));
         let https: BTreeSet<u16> = https.map(|listener| listener.spec.port.get()).collect();
         let mut listeners = BTreeMap::new();
@@ -180,7 +182,7 @@ fn assemble(
             model.authorities.extend(listener.authorities);
         }
         if let Some((secret, certificate)) = gateway.client_certificate {
-            client_certificate::present(&mut model, &key, &secret);
+            client_certificate::present(&mut model, &key, &secret, listeners.values_mut());
             model.certificates.insert(secret, certificate);
         }
         model.gateways.insert(key, model::Gateway { addresses: gateway.addresses, listeners });

@@ -118,8 +118,8 @@ pub(super) fn default_gateways(route: &Header<'_>) -> Option<Fault> {
     })
 }
 
-/// Attaches a route to its parents. `attached` is told of each listener that takes it, with the route's hostnames as
-/// far as the listener serves them, and says whether the listener did not have it yet.
+/// Attaches a route to its parents. `attached` is told of each listener that takes it, of its Gateway, and of the
+/// route's hostnames as far as the listener serves them, and says whether the listener did not have it yet.
 pub(super) fn attach(
     route: &Header<'_>,
     parents: &[Parent<'_>],
@@ -127,7 +127,7 @@ pub(super) fn attach(
     snapshot: &Snapshot,
     gateways: &mut BTreeMap<ObjectKey, Gateway<'_>>,
     problems: &mut Problems,
-    attached: &mut dyn FnMut(&mut Listener<'_>, Vec<String>) -> bool,
+    attached: &mut dyn FnMut(&ObjectKey, &mut Listener<'_>, Vec<String>) -> bool,
 ) -> RouteStatus {
     let conditions = Conditions::of(route.metadata);
     let mut status = RouteStatus::default();
@@ -152,7 +152,7 @@ pub(super) fn attach(
                 });
                 for attachment in attachments {
                     let listener = &mut gateway.listeners[attachment.listener];
-                    if attached(listener, attachment.hostnames) && verdict.refused.is_empty() {
+                    if attached(key, listener, attachment.hostnames) && verdict.refused.is_empty() {
                         listener.attached += 1;
                     }
                 }

@@ -56,7 +56,7 @@ pub(super) fn translate(
         unresolved: &rules.unresolved,
         more: (!rules.invalid.is_empty() && !all_invalid).then(|| partially(Conditions::of(header.metadata))),
     };
-    let mut attached = |listener: &mut Listener<'_>, hostnames| {
+    let mut attached = |_: &ObjectKey, listener: &mut Listener<'_>, hostnames| {
         let attached = config_route(route, hostnames, &rules.rules);
         // Two parentRefs can mean the same listener.
         let identity = |it: &config::Route| (it.kind, it.namespace.clone(), it.name.clone());

@@ -12,10 +12,10 @@ use super::hostname;
 use super::listener::Listener;
 use super::parents::{self, Header, Verdict};
 use crate::api::{BackendRef, StreamRouteRule, TcpRoute, TlsRoute, UdpRoute};
-use crate::model::{Forward, Protocol, Split, Transport};
+use crate::model::{BackendTls, Forward, Overruled, OverruledBy, Protocol, Share, Split, Transport};
 use crate::object::{ObjectKey, ObjectRef};
 use crate::snapshot::Snapshot;
-use crate::status::{Fault, RouteStatus};
+use crate::status::{Conditions, Fault, RouteStatus};
 
 /// A route of one of the three kinds.
 pub(super) struct Route<'r> {
@@ -33,6 +33,8 @@ pub(super) struct Stream {
     route: ObjectRef,
     /// As far as the listener serves them; empty for all of the listener's.
     hostnames: Vec<String>,
+    /// What the route sends where: a name in the model's splits.
+    split: String,
 }
 
 impl<'r> Route<'r> {
@@ -95,14 +97,23 @@ pub(super) fn translate(
     let parents = parents::of(header, snapshot, gateways, problems)?;
     let place = header.place();
     let refused = parents::default_gateways(header);
+    backends.take_referred();
     let mut unresolved = Vec::new();
     let mut shares = Vec::new();
+    let mut encrypted = Encrypted::default();
     for (i, backend) in route.backend_refs.iter().enumerate() {
         let field = format!("spec.rules[0].backendRefs[{i}]");
-        let (share, fault) = backends.share(backend, header.referrer(), route.transport, &field);
+        let (share, fault, tls) = backends.share(backend, header.referrer(), route.transport, &field);
         unresolved.extend(fault);
+        if header.kind == "TCPRoute" && tls.is_some() {
+            let message = "The Service has a BackendTLSPolicy, which is not for TCPRoutes: bytes go there as clients \
+                           send them. Use a TLSRoute on a listener that ends TLS.";
+            problems.warning(&place, &Fault::new(&field, "NotEncrypted", message));
+        }
+        encrypted.push(&share, tls);
         shares.push(share);
     }
+    let services = backends.take_referred();
     if !shares.is_empty() && shares.iter().all(|share| share.weight == 0) {
         let message = match route.transport {
             Transport::Tcp => "All weights are 0, so connections are closed.",
@@ -112,23 +123,72 @@ pub(super) fn translate(
     }
     if refused.is_some() {
         shares.clear();
+        encrypted.shares.clear();
     }
-    splits.insert(split_name(&place), Split { transport: route.transport, shares });
-    let mut attached = |listener: &mut Listener<'_>, hostnames| {
+    let (transport, split) = (route.transport, split_name(&place));
+    let inside = encrypted.differs.then(|| format!("{split}/tls"));
+    splits.insert(split.clone(), Split { transport, shares });
+    if let Some(inside) = &inside {
+        splits.insert(inside.clone(), Split { transport, shares: encrypted.shares });
+    }
+    // The Gateways where TLS ends before a connection goes on.
+    let mut ended = BTreeSet::new();
+    let mut attached = |gateway: &ObjectKey, listener: &mut Listener<'_>, hostnames| {
+        let is_ended = listener.ends_tls();
+        if is_ended {
+            ended.insert(gateway.clone());
+        }
         // Two parentRefs can mean the same listener.
         let is_new = listener.streams.last().is_none_or(|last| last.route != place);
         if is_new {
             let created = header.metadata.creation_timestamp.clone();
-            listener.streams.push(Stream { created, route: place.clone(), hostnames });
+            let split = inside.as_ref().filter(|_| is_ended).unwrap_or(&split).clone();
+            listener.streams.push(Stream { created, route: place.clone(), hostnames, split });
         }
         is_new
     };
     let refused = refused.as_slice();
     let verdict = Verdict { refused, unresolved: &unresolved, more: None };
-    let status = parents::attach(header, &parents, &verdict, snapshot, gateways, problems, &mut attached);
+    let mut status = parents::attach(header, &parents, &verdict, snapshot, gateways, problems, &mut attached);
     problems.errors(&place, refused);
     problems.errors(&place, &unresolved);
+    if !ended.is_empty() {
+        // "HTTPRoute, GRPCRoute, TLSRoute with termination" (`BackendTLSPolicySpec.targetRefs`): policies are nothing to
+        // the parents where clients speak TLS with the backend themselves.
+        problems.errors(&place, &encrypted.faults);
+        let unresolved: Vec<Fault> = unresolved.iter().chain(&encrypted.faults).cloned().collect();
+        let condition = Conditions::of(header.metadata).resolved_refs(&unresolved);
+        let its = parents.iter().zip(&mut status.parents).filter(|(it, _)| ended.contains(&it.gateway));
+        for existing in its.flat_map(|(_, its)| &mut its.conditions).filter(|it| it.kind == condition.kind) {
+            *existing = condition.clone();
+        }
+        ended.iter().for_each(|gateway| backends.used(gateway, &services));
+    }
     Some(status)
+}
+
+/// The shares of a route where TLS ends before: with TLS to those backends that have a policy. One with a policy that
+/// cannot be followed gets nothing, never clear text.
+#[derive(Default)]
+struct Encrypted {
+    shares: Vec<Share>,
+    /// Whether any policy makes them others than those without TLS.
+    differs: bool,
+    faults: Vec<Fault>,
+}
+
+impl Encrypted {
+    fn push(&mut self, share: &Share, tls: Option<Result<BackendTls, Fault>>) {
+        self.differs |= tls.is_some();
+        let share = match tls.transpose() {
+            Ok(tls) => Share { tls, ..share.clone() },
+            Err(fault) => {
+                self.faults.push(fault);
+                Share::unusable(share.weight)
+            }
+        };
+        self.shares.push(share);
+    }
 }
 
 /// `TCPRoute/namespace/name`.
@@ -141,10 +201,12 @@ fn split_name(route: &ObjectRef) -> String {
 /// Of several routes that want the same, the first in the order of precedence gets it, and the others are told. A
 /// server name belongs to the listener of its port whose hostname says most of it, also when that one has no route for
 /// it: then its connections are closed ("requests SHOULD match at most one Listener", `GatewaySpec.listeners`).
+/// What a route asked for and does not get goes into `overruled`.
 pub(super) fn forwards(
     listener: &Listener<'_>,
     all: &[Listener<'_>],
     gateway: &ObjectKey,
+    overruled: &mut Vec<Overruled>,
     problems: &mut Problems,
 ) -> Vec<Forward> {
     let Some(protocol) = listener.is_served() else { return Vec::new() };
@@ -172,18 +234,29 @@ pub(super) fn forwards(
             stream.hostnames.iter().map(|name| Some(name.as_str())).collect()
         };
         let mut hostnames = BTreeSet::new();
-        for name in names.into_iter().filter(|name| !is_anothers(*name)) {
-            match taken.get(&name) {
-                Some(winner) => warn_of_loss(stream, winner, name, listener, gateway, problems),
+        for name in names {
+            let by = match taken.get(&name) {
+                _ if is_anothers(name) => OverruledBy::Listener,
+                Some(winner) => {
+                    warn_of_loss(stream, winner, name, listener, gateway, problems);
+                    OverruledBy::Route(split_name(winner))
+                }
                 None => {
                     taken.insert(name, &stream.route);
                     hostnames.insert(name);
+                    continue;
                 }
-            }
+            };
+            overruled.push(Overruled {
+                listener: format!("{gateway}/{}", listener.section()),
+                route: split_name(&stream.route),
+                hostname: name.map(ToOwned::to_owned),
+                by,
+            });
         }
         if !hostnames.is_empty() {
             let hostnames = hostnames.into_iter().flatten().map(ToOwned::to_owned).collect();
-            forwards.push(Forward { hostnames, split: Some(split_name(&stream.route)) });
+            forwards.push(Forward { hostnames, split: Some(stream.split.clone()) });
         }
     }
     if matches!(protocol, Protocol::Tls | Protocol::Tcp) && !taken.contains_key(&own) {
