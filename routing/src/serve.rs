@@ -47,7 +47,7 @@ impl RouteTable {
             Err(cause) => return Decision::not_taken(cause, None, request),
         };
         let Some(taken) = self.taken(listener, &host, request) else {
-            return Decision::not_taken(Cause::NoRoute, Some(&listener.name), request);
+            return Decision::not_taken(Cause::NoRoute, Some(listener), request);
         };
         let presented = taken.presented(request, clock);
         let held = taken.held(&presented);
@@ -80,7 +80,7 @@ impl RouteTable {
     ) -> Decision<'t> {
         let Taken { listener, found, rule, preflight } = taken;
         let Some(route) = self.routes.get(rule.route) else {
-            return Decision::not_taken(Cause::NoRoute, Some(&listener.name), request);
+            return Decision::not_taken(Cause::NoRoute, Some(listener), request);
         };
         let matched = Matched {
             listener: &listener.name,
@@ -89,13 +89,17 @@ impl RouteTable {
             match_index: found.index,
         };
         let of_rule = rule.actions.as_deref();
+        let of_listener = listener.answers.as_ref();
+        let answers = |of_backend: Option<&'t Actions>| {
+            response_headers(of_rule, of_backend, request, preflight).after(of_listener)
+        };
         let respond = |cause: Cause, of_backend: Option<&'t Actions>| Decision::Respond {
             status: cause.status(),
             grpc_status: cause.grpc_status(Some(route.id.kind), request),
             cause,
             listener: Some(&listener.name),
             matched: Some(matched),
-            response_headers: response_headers(of_rule, of_backend, request, preflight),
+            response_headers: answers(of_backend),
         };
         if rule.invalid.is_some() {
             return respond(Cause::InvalidRule, None);
@@ -118,7 +122,7 @@ impl RouteTable {
                 let Some(location) = redirect.location(request, &found.path, from) else {
                     return respond(Cause::NoLocation, of_backend);
                 };
-                let response_headers = response_headers(of_rule, of_backend, request, preflight);
+                let response_headers = answers(of_backend);
                 Decision::Redirect { status: redirect.status, location, matched, response_headers }
             }
             (Some(Target::Cluster(cluster)), None) => {
@@ -127,7 +131,8 @@ impl RouteTable {
                     Box::new(Session::new(of, presented, cluster, secure))
                 });
                 let policy = policy(of_rule, of_backend);
-                let edits = Edits::of(of_rule, of_backend, request, &found.path);
+                let mut edits = Edits::of(of_rule, of_backend, request, &found.path);
+                edits.response_headers = edits.response_headers.after(of_listener);
                 Decision::Forward { cluster, policy, matched, edits, session }
             }
             (None, None) => respond(Cause::NoBackends, of_backend),

@@ -95,6 +95,7 @@ fn listeners(random: &mut Random, words: &Words, options: Options, shape: Shape)
                     port,
                     protocol,
                     hostname,
+                    alt_svc: None,
                     routes: Vec::new(),
                 });
             }
