@@ -175,7 +175,7 @@ impl Rule {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{compile, parse};
+    use crate::{HeaderEdit, compile, parse};
 
     const CONFIG: &str = r#"{"version": 1, "accessLog": true, "listeners": [
         {"name": "a/b/http", "gateway": "a/b", "port": 80, "protocol": "HTTP", "routes": [
@@ -224,6 +224,52 @@ mod tests {
                 assert_eq!(grpc_status, unimplemented.then_some(12), "{cause:?}");
             }
         }
+    }
+
+    #[test]
+    fn every_answer_of_a_listener_tells_where_else_it_is() {
+        let config = CONFIG
+            .replace(r#""protocol": "HTTP","#, r#""protocol": "HTTP", "altSvc": " h3=\":80\" ","#)
+            .replace(r#""hostname": "one.test""#, r#""hostname": "one.test", "altSvc": "h3=\":443\"""#);
+        let table = compile(&parse(config.as_bytes()).unwrap()).unwrap();
+        let set = |value: &str| vec![HeaderEdit::Set { name: "alt-svc".into(), value: value.into() }];
+        for (entry, authority, path, expected) in [
+            ("a/b:80", "any.test", "/ok", set("h3=\":80\"")),
+            ("a/b:80", "any.test", "/none", set("h3=\":80\"")),
+            ("a/b:80", "any.test", "/", set("h3=\":80\"")),
+            ("a/b/one", "one.test", "/", set("h3=\":443\"")),
+            ("a/b/two", "two.test", "/", vec![]),
+            // Clients have to ignore it there (RFC 7838, 6).
+            ("a/b/one", "two.test", "/", vec![]),
+        ] {
+            let (authority, path) = (authority.as_bytes(), path.as_bytes());
+            let request = Request { method: b"GET", authority, path, headers: &[] };
+            let edits = match table.decide(entry.as_bytes(), &request, 0) {
+                Decision::Forward { edits, .. } => edits.response_headers,
+                Decision::Redirect { response_headers, .. } | Decision::Respond { response_headers, .. } => {
+                    response_headers
+                }
+            };
+            assert_eq!(edits.iter().cloned().collect::<Vec<_>>(), expected, "{entry} {path:?}");
+        }
+    }
+
+    #[test]
+    fn a_rule_has_the_last_word_on_where_else_it_is() {
+        let config = CONFIG
+            .replace(r#""protocol": "HTTP","#, r#""protocol": "HTTP", "altSvc": "h3=\":80\"","#)
+            .replace(
+                r#""policy": "p-rule","#,
+                r#""filters": [{"type": "ResponseHeaderModifier",
+                    "responseHeaderModifier": {"set": [{"name": "Alt-Svc", "value": "clear"}]}}],"#,
+            );
+        let table = compile(&parse(config.as_bytes()).unwrap()).unwrap();
+        let request = Request { method: b"GET", authority: b"any.test", path: b"/ok", headers: &[] };
+        let Decision::Forward { edits, .. } = table.decide(b"a/b:80", &request, 0) else {
+            panic!("not forwarded");
+        };
+        let last = edits.response_headers.iter().last().unwrap();
+        assert_eq!(*last, HeaderEdit::Set { name: "alt-svc".into(), value: "clear".into() });
     }
 
     #[test]
