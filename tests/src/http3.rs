@@ -18,6 +18,9 @@ use crate::exact::Tls;
 /// No answer within this time is a failure.
 const TIMEOUT: Duration = Duration::from_secs(60);
 
+/// A connection on which nothing comes for this time is over.
+const SILENCE: Duration = Duration::from_secs(5);
+
 /// A connection. It ends when dropped.
 pub struct Http3 {
     connection: quinn::Connection,
@@ -44,7 +47,11 @@ impl Http3 {
         certificate: Option<&Certificate>,
     ) -> Result<Self> {
         let config = QuicClientConfig::try_from(client::tls(tls.root, &[b"h3"], certificate)?)?;
-        let config = quinn::ClientConfig::new(Arc::new(config));
+        let mut config = quinn::ClientConfig::new(Arc::new(config));
+        // Where nobody answers, nobody says so. A connection that is kept says something now and then.
+        let mut transport = quinn::TransportConfig::default();
+        transport.max_idle_timeout(Some(SILENCE.try_into()?)).keep_alive_interval(Some(SILENCE / 5));
+        config.transport_config(Arc::new(transport));
         let endpoint = quinn::Endpoint::client((address.ip(), 0).into())?;
         let connecting = endpoint.connect_with(config, address, tls.server_name)?;
         within(async {
