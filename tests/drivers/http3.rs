@@ -102,7 +102,9 @@ async fn requests_are_served_as_over_tcp() -> Result<()> {
 
     // What a client says under our names is not believed, and does not reach the backend.
     let mut request = Request::get(SHOP, "/two");
-    for name in ["x-gw-cluster", "x-gw-listener", "x-gw-policy", "x-envoy-original-path", "x-envoy-max-retries"] {
+    for name in
+        ["x-gw-cluster", "x-gw-listener", "x-gw-policy", "x-envoy-original-path", "x-envoy-max-retries"]
+    {
         request = request.header(name, "default/one/80");
     }
     let echoed = client.send(&request, b"").await?.echoed()?;
@@ -119,23 +121,17 @@ async fn requests_are_served_as_over_tcp() -> Result<()> {
     // Whoever answers: a backend, which has its own idea of other ways to it, or the gateway.
     let backends = Request::get(SHOP, "/").header("x-echo-set-header", "alt-svc:h3=\":1\"");
     let mut over_tcp = Connection::open(address, Some(as_tls(SHOP, &shop.1))).await?;
-    for (request, status) in [
-        (backends, 200),
-        (Request::get(SHOP, "/gone"), 500),
-        (Request::get(SHOP, "/moved"), 302),
-    ] {
+    for (request, status) in
+        [(backends, 200), (Request::get(SHOP, "/gone"), 500), (Request::get(SHOP, "/moved"), 302)]
+    {
         for answer in [over_tcp.send(&request).await?, client.send(&request, b"").await?] {
             ensure!(answer.status == status, "{request:?}: {answer:?}");
             ensure!(answer.headers.get("alt-svc") == Some(&advertised(address)), "{answer:?}");
         }
     }
     let mut http2 = Http2::open_tls(address, as_tls(SHOP, &shop.1)).await?;
-    let fields: [(&[u8], &[u8]); 4] = [
-        (b":method", b"GET"),
-        (b":scheme", b"https"),
-        (b":authority", SHOP.as_bytes()),
-        (b":path", b"/"),
-    ];
+    let fields: [(&[u8], &[u8]); 4] =
+        [(b":method", b"GET"), (b":scheme", b"https"), (b":authority", SHOP.as_bytes()), (b":path", b"/")];
     let answer = http2.request(&fields).await?.answer()?;
     ensure!(answer.headers.get("alt-svc") == Some(&advertised(address)), "{answer:?}");
     let answer = Request::get(PLAIN, "/").send_tls(address, PLAIN, &plain.1).await?;
@@ -169,7 +165,8 @@ async fn it_comes_and_goes_without_a_word_to_tcp() -> Result<()> {
             "rules": [{"backendRefs": [{"name": "udp", "port": 80}]}],
         },
     });
-    let mut others = vec![route("shop", &["web"], "one"), udp_route, shop.secret("shop"), blog.secret("blog")];
+    let mut others =
+        vec![route("shop", &["web"], "one"), udp_route, shop.secret("shop"), blog.secret("blog")];
     others.extend(service("one", &[one.address]));
     others.extend(udp_service);
     let manifests = [("web.yaml", listeners(false, false, false).to_vec()), ("others.yaml", others)];

@@ -58,7 +58,8 @@ fn matcher(name: &SubjectAltName) -> Value {
 /// The transport socket of a listener where TLS ends, and speaks these protocols inside.
 pub(super) fn of_listener(listener: &Listener, protocols: &[&str], settings: &Settings) -> Value {
     let mut context = context(listener, protocols, settings);
-    context["@type"] = json!("type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.DownstreamTlsContext");
+    context["@type"] =
+        json!("type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.DownstreamTlsContext");
     json!({"name": "tls", "typed_config": context})
 }
 
