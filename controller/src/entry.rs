@@ -117,6 +117,7 @@ mod tests {
             port,
             protocol,
             hostname: hostname.map(Into::into),
+            alt_svc: None,
             routes: Vec::new(),
         };
         FilterConfig {

@@ -15,6 +15,7 @@ mod entry;
 pub mod envoy;
 mod fault;
 pub mod filter_binary;
+mod http3;
 mod lint;
 pub mod local;
 pub mod model;

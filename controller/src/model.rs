@@ -137,6 +137,8 @@ pub struct Listener {
     pub certificates: Vec<ObjectKey>,
     /// Who is let in; everybody where absent.
     pub client_validation: Option<ClientValidation>,
+    /// Whether HTTP/3 is served as well: on HTTPS alone, and where no UDP listener has the port.
+    pub http3: bool,
     /// Where connections and datagrams go that are not read as HTTP; empty on HTTP and HTTPS.
     pub forwards: Vec<Forward>,
 }
@@ -178,6 +180,13 @@ impl Protocol {
     /// Whether listeners with it can share a port, told apart by the server name that a client asks for.
     pub fn is_by_server_name(self) -> bool {
         matches!(self, Self::Https | Self::Tls)
+    }
+}
+
+impl Listener {
+    /// What carries it: both where HTTP/3 is served beside HTTPS.
+    pub fn transports(&self) -> impl Iterator<Item = Transport> {
+        [Some(self.protocol.transport()), self.http3.then_some(Transport::Udp)].into_iter().flatten()
     }
 }
 

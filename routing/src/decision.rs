@@ -7,6 +7,7 @@ use crate::action::headers::HeaderEdits;
 use crate::config::RouteKind;
 use crate::request::Request;
 use crate::session::Session;
+use crate::table::Listener;
 
 /// What happens to a request.
 #[derive(Clone, Debug)]
@@ -53,15 +54,16 @@ pub enum Decision<'t> {
 }
 
 impl<'t> Decision<'t> {
-    /// The answer to a request that no rule takes.
-    pub(crate) fn not_taken(cause: Cause, listener: Option<&'t str>, request: &Request<'_>) -> Self {
+    /// The answer to a request that no rule takes, of this listener if it is of one.
+    pub(crate) fn not_taken(cause: Cause, listener: Option<&'t Listener>, request: &Request<'_>) -> Self {
+        let answers = listener.and_then(|listener| listener.answers.as_ref());
         Self::Respond {
             status: cause.status(),
             grpc_status: cause.grpc_status(None, request),
             cause,
-            listener,
+            listener: listener.map(|listener| listener.name.as_str()),
             matched: None,
-            response_headers: HeaderEdits::default(),
+            response_headers: HeaderEdits::of_listener(answers),
         }
     }
 }

@@ -46,7 +46,7 @@ impl RouteTable {
             Err(cause) => return Decision::not_taken(cause, None, request),
         };
         let Some(taken) = self.taken(listener, &host, request) else {
-            return Decision::not_taken(Cause::NoRoute, Some(&listener.name), request);
+            return Decision::not_taken(Cause::NoRoute, Some(listener), request);
         };
         let presented = taken.presented(request, clock);
         let held = taken.held(&presented);
@@ -78,7 +78,7 @@ impl RouteTable {
     ) -> Decision<'t> {
         let Taken { listener, found, rule, role } = taken;
         let Some(route) = self.routes.get(rule.route) else {
-            return Decision::not_taken(Cause::NoRoute, Some(&listener.name), request);
+            return Decision::not_taken(Cause::NoRoute, Some(listener), request);
         };
         let matched = Matched {
             listener: &listener.name,
@@ -87,13 +87,17 @@ impl RouteTable {
             match_index: found.index,
         };
         let of_rule = rule.actions.as_deref();
+        let of_listener = listener.answers.as_ref();
+        let answers = |of_backend: Option<&'t Actions>| {
+            response_headers(of_rule, of_backend, request, role).after(of_listener)
+        };
         let respond = |cause: Cause, of_backend: Option<&'t Actions>| Decision::Respond {
             status: cause.status(),
             grpc_status: cause.grpc_status(Some(route.id.kind), request),
             cause,
             listener: Some(&listener.name),
             matched: Some(matched),
-            response_headers: response_headers(of_rule, of_backend, request, role),
+            response_headers: answers(of_backend),
         };
         if rule.invalid.is_some() {
             return respond(Cause::InvalidRule, None);
@@ -116,7 +120,7 @@ impl RouteTable {
                 let Some(location) = redirect.location(request, &found.path, from) else {
                     return respond(Cause::NoLocation, of_backend);
                 };
-                let response_headers = response_headers(of_rule, of_backend, request, role);
+                let response_headers = answers(of_backend);
                 Decision::Redirect { status: redirect.status, location, matched, response_headers }
             }
             (Some(Target::Cluster(cluster)), None) => {
@@ -125,7 +129,8 @@ impl RouteTable {
                     Box::new(Session::new(of, presented, cluster, secure))
                 });
                 let policy = policy(of_rule, of_backend);
-                let edits = Edits::of(of_rule, of_backend, request, &found.path);
+                let mut edits = Edits::of(of_rule, of_backend, request, &found.path);
+                edits.response_headers = edits.response_headers.after(of_listener);
                 Decision::Forward { cluster, policy, matched, edits, session }
             }
             (None, None) => respond(Cause::NoBackends, of_backend),
@@ -168,7 +173,7 @@ impl Rule {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{compile, parse};
+    use crate::{HeaderEdit, compile, parse};
 
     const CONFIG: &str = r#"{"version": 1, "accessLog": true, "listeners": [
         {"name": "a/b/http", "gateway": "a/b", "port": 80, "protocol": "HTTP", "routes": [
@@ -217,6 +222,52 @@ mod tests {
                 assert_eq!(grpc_status, unimplemented.then_some(12), "{cause:?}");
             }
         }
+    }
+
+    #[test]
+    fn every_answer_of_a_listener_tells_where_else_it_is() {
+        let config = CONFIG
+            .replace(r#""protocol": "HTTP","#, r#""protocol": "HTTP", "altSvc": " h3=\":80\" ","#)
+            .replace(r#""hostname": "one.test""#, r#""hostname": "one.test", "altSvc": "h3=\":443\"""#);
+        let table = compile(&parse(config.as_bytes()).unwrap()).unwrap();
+        let set = |value: &str| vec![HeaderEdit::Set { name: "alt-svc".into(), value: value.into() }];
+        for (entry, authority, path, expected) in [
+            ("a/b:80", "any.test", "/ok", set("h3=\":80\"")),
+            ("a/b:80", "any.test", "/none", set("h3=\":80\"")),
+            ("a/b:80", "any.test", "/", set("h3=\":80\"")),
+            ("a/b/one", "one.test", "/", set("h3=\":443\"")),
+            ("a/b/two", "two.test", "/", vec![]),
+            // Clients have to ignore it there (RFC 7838, 6).
+            ("a/b/one", "two.test", "/", vec![]),
+        ] {
+            let (authority, path) = (authority.as_bytes(), path.as_bytes());
+            let request = Request { method: b"GET", authority, path, headers: &[] };
+            let edits = match table.decide(entry.as_bytes(), &request, 0) {
+                Decision::Forward { edits, .. } => edits.response_headers,
+                Decision::Redirect { response_headers, .. } | Decision::Respond { response_headers, .. } => {
+                    response_headers
+                }
+            };
+            assert_eq!(edits.iter().cloned().collect::<Vec<_>>(), expected, "{entry} {path:?}");
+        }
+    }
+
+    #[test]
+    fn a_rule_has_the_last_word_on_where_else_it_is() {
+        let config = CONFIG
+            .replace(r#""protocol": "HTTP","#, r#""protocol": "HTTP", "altSvc": "h3=\":80\"","#)
+            .replace(
+                r#""policy": "p-rule","#,
+                r#""filters": [{"type": "ResponseHeaderModifier",
+                    "responseHeaderModifier": {"set": [{"name": "Alt-Svc", "value": "clear"}]}}],"#,
+            );
+        let table = compile(&parse(config.as_bytes()).unwrap()).unwrap();
+        let request = Request { method: b"GET", authority: b"any.test", path: b"/ok", headers: &[] };
+        let Decision::Forward { edits, .. } = table.decide(b"a/b:80", &request, 0) else {
+            panic!("not forwarded");
+        };
+        let last = edits.response_headers.iter().last().unwrap();
+        assert_eq!(*last, HeaderEdit::Set { name: "alt-svc".into(), value: "clear".into() });
     }
 
     #[test]

@@ -2,9 +2,12 @@
 //! encoded query parameter that a rule asks for, nothing is allocated here; the automata of expressions grow with the
 //! first requests that they meet.
 
+use std::sync::Arc;
+
 use rustc_hash::FxHashMap;
 
 use crate::action::Actions;
+use crate::action::headers::HeaderEdit;
 use crate::backend::Backends;
 use crate::config::Protocol;
 use crate::decision::{Cause, RouteId};
@@ -51,6 +54,8 @@ pub(crate) struct Listener {
     pub(crate) name: String,
     pub(crate) protocol: Protocol,
     pub(crate) port: u16,
+    /// Changes of every answer.
+    pub(crate) answers: Option<Arc<[HeaderEdit]>>,
     /// By the hostnames of its routes: the place of the index of the matches that apply to them.
     pub(crate) hosts: HostMap<u32>,
     /// Ids of its matches.

@@ -94,6 +94,7 @@ fn model(cluster: &str, endpoints: &[SocketAddr]) -> Model {
         hostname: None,
         certificates: vec![],
         client_validation: None,
+        http3: false,
         forwards: vec![],
     };
     let gateway = Gateway { addresses: vec![], listeners: BTreeMap::from([("http".into(), listener)]) };
@@ -120,6 +121,7 @@ fn model(cluster: &str, endpoints: &[SocketAddr]) -> Model {
                 port: 80,
                 protocol: Protocol::Http,
                 hostname: None,
+                alt_svc: None,
                 routes: vec![route],
             }],
             ..FilterConfig::default()

@@ -9,6 +9,7 @@ use anyhow::{Context, Result, anyhow};
 use http_body_util::{BodyExt, Empty};
 use hyper::body::{Bytes, Incoming};
 use hyper::client::conn::http1;
+use hyper::http::response::Parts;
 use hyper_util::rt::TokioIo;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
@@ -115,7 +116,11 @@ impl Answer {
     /// All of it, once its head is there.
     pub(crate) async fn read(answer: hyper::Response<Incoming>) -> Result<Self> {
         let (parts, body) = answer.into_parts();
-        let body = body.collect().await?.to_bytes().to_vec();
+        Ok(Self::of(&parts, body.collect().await?.to_bytes().to_vec()))
+    }
+
+    /// With this head and body.
+    pub(crate) fn of(parts: &Parts, body: Vec<u8>) -> Self {
         let mut headers = BTreeMap::<String, String>::new();
         for (name, value) in &parts.headers {
             let value = String::from_utf8_lossy(value.as_bytes());
@@ -124,7 +129,7 @@ impl Answer {
                 .and_modify(|all| *all = format!("{all},{value}"))
                 .or_insert_with(|| value.into_owned());
         }
-        Ok(Self { status: parts.status.as_u16(), headers, body })
+        Self { status: parts.status.as_u16(), headers, body }
     }
 
     /// The body as the echo backend wrote it.
@@ -175,6 +180,15 @@ pub(crate) fn connector(root: &str, protocols: &[&[u8]]) -> Result<TlsConnector>
 
 /// The same, by a client with this certificate.
 fn connector_as(root: &str, protocols: &[&[u8]], client: Option<&Certificate>) -> Result<TlsConnector> {
+    Ok(TlsConnector::from(Arc::new(tls(root, protocols, client)?)))
+}
+
+/// How a client speaks TLS that trusts only `root` (PEM), offers these protocols, and has this certificate.
+pub(crate) fn tls(
+    root: &str,
+    protocols: &[&[u8]],
+    client: Option<&Certificate>,
+) -> Result<rustls::ClientConfig> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let config = rustls::ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()?
@@ -187,7 +201,7 @@ fn connector_as(root: &str, protocols: &[&[u8]], client: Option<&Certificate>) -
         }
     };
     config.alpn_protocols = protocols.iter().map(|protocol| protocol.to_vec()).collect();
-    Ok(TlsConnector::from(Arc::new(config)))
+    Ok(config)
 }
 
 async fn within<T>(work: impl Future<Output = Result<T>>) -> Result<T> {

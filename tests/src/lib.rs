@@ -12,6 +12,7 @@ pub mod golden;
 pub mod grpc;
 pub mod hostile;
 pub mod http2;
+pub mod http3;
 pub mod load;
 pub mod mount;
 pub mod pod;

@@ -196,6 +196,7 @@ fn merged(
                 hostname: listener.hostname.clone(),
                 certificates: tls.then(|| secret.clone()).into_iter().collect(),
                 client_validation: None,
+                http3: false,
                 forwards: Vec::new(),
             };
             let listener = Listener {

@@ -42,6 +42,7 @@ fn resources(count: usize, comment: &str) -> (FilterConfig, Resources) {
         port: 80,
         protocol: Protocol::Http,
         hostname: Some(format!("{}.example.com", name.len())),
+        alt_svc: None,
         routes,
     };
     let http: Vec<Route> = routes(RouteKind::HttpRoute).collect();

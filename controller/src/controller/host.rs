@@ -104,6 +104,7 @@ mod tests {
             hostname: None,
             certificates: vec![],
             client_validation: None,
+            http3: false,
             forwards: vec![],
         };
         let mut model = Model::default();

@@ -5,7 +5,7 @@ use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, UdpSocket};
 
 use crate::fault::Fault;
-use crate::model::{Gateway, Model, Transport};
+use crate::model::{Gateway, Listener, Model, Transport};
 use crate::object::{ObjectKey, ObjectRef};
 use crate::problem::{Problem, Severity};
 use crate::render::Bindings;
@@ -190,7 +190,7 @@ fn ports(gateway: &Gateway) -> impl Iterator<Item = u16> + '_ {
 
 fn transports(gateway: &Gateway, port: u16) -> BTreeSet<Transport> {
     let listeners = gateway.listeners.values().filter(|listener| listener.port == port);
-    listeners.map(|listener| listener.protocol.transport()).collect()
+    listeners.flat_map(Listener::transports).collect()
 }
 
 fn fits(gateway: &Gateway, ip: IpAddr) -> bool {
@@ -233,7 +233,7 @@ fn problem(key: &ObjectKey, gateway: &Gateway, port: u16, address: SocketAddr, w
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{Listener, Protocol};
+    use crate::model::Protocol;
 
     fn model(gateways: &[(&str, &[&str], &[u16])]) -> Model {
         let gateways = gateways.iter().map(|(name, addresses, ports)| {
@@ -244,6 +244,7 @@ mod tests {
                     hostname: None,
                     certificates: vec![],
                     client_validation: None,
+                    http3: false,
                     forwards: vec![],
                 };
                 (format!("http-{port}"), listener)
@@ -363,6 +364,22 @@ mod tests {
         }
         let used = |_: SocketAddr, it| if it == Transport::Udp { Ok(()) } else { Err(Refused::InUse) };
         assert_eq!(shown(&plan(&model, &Bindings::new(), 0, used)), ["a:53 127.0.0.1:53"]);
+    }
+
+    #[test]
+    fn a_port_of_http3_is_tried_with_both() {
+        let mut model = model(&[("a", &[], &[443])]);
+        for listener in model.gateways.values_mut().flat_map(|it| it.listeners.values_mut()) {
+            listener.protocol = Protocol::Https;
+            listener.http3 = true;
+        }
+        for used in [Transport::Tcp, Transport::Udp] {
+            let can_bind = |it: SocketAddr, transport| match transport == used && it.port() == 443 {
+                true => Err(Refused::NotPermitted),
+                false => Ok(()),
+            };
+            assert_eq!(shown(&plan(&model, &Bindings::new(), 10_000, can_bind)), ["a:443 127.0.0.1:10443"]);
+        }
     }
 
     #[test]

@@ -8,21 +8,24 @@ use super::names::Names;
 use super::pod::AGENT_PORT;
 use super::{Network, ServiceType, Settings, addresses, labels};
 use crate::api;
+use crate::http3;
 use crate::model::Transport;
 use crate::object::ObjectKey;
 
 /// Ports that a Gateway's Service has: those of its listeners, served or not. A listener that cannot be served for a
 /// while, as when its Secret is replaced, must not cost the Service its node port.
 pub fn ports<'l>(listeners: impl Iterator<Item = &'l api::Listener>) -> BTreeSet<(u16, Transport)> {
-    let port = |listener: &api::Listener| {
-        let transport = match listener.protocol.as_str() {
-            "HTTP" | "HTTPS" | "TLS" | "TCP" => Transport::Tcp,
-            "UDP" => Transport::Udp,
-            _ => return None,
+    let ports = |listener: &api::Listener| {
+        let transports: &[Transport] = match listener.protocol.as_str() {
+            "HTTPS" if http3::asked(listener) == Ok(true) => &[Transport::Tcp, Transport::Udp],
+            "HTTP" | "HTTPS" | "TLS" | "TCP" => &[Transport::Tcp],
+            "UDP" => &[Transport::Udp],
+            _ => &[],
         };
-        Some((listener.port.get(), transport))
+        let port = listener.port.get();
+        transports.iter().map(move |transport| (port, *transport))
     };
-    listeners.filter_map(port).collect()
+    listeners.flat_map(ports).collect()
 }
 
 /// None without a port: the API server takes no such Service. And none where Envoy is at the addresses itself.
@@ -100,6 +103,23 @@ mod tests {
                 {"name": "tcp-8080", "port": 8080, "targetPort": 8080, "protocol": "TCP"},
             ])
         );
+    }
+
+    #[test]
+    fn http3_has_a_port_of_its_own() {
+        let listener = |protocol: &str, port: u16, asked: &str| {
+            let tls = json!({"options": {"gatewasm.dev/http3": asked}});
+            json!({"name": format!("l-{port}"), "port": port, "protocol": protocol, "tls": tls})
+        };
+        let gateway = gateway(json!({"listeners": [
+            listener("HTTPS", 443, "true"),
+            listener("HTTPS", 444, "false"),
+            listener("HTTPS", 445, "yes"),
+            listener("TLS", 446, "true"),
+        ]}));
+        let tcp = |port| (port, Transport::Tcp);
+        let expected = [tcp(443), (443, Transport::Udp), tcp(444), tcp(445), tcp(446)];
+        assert_eq!(ports(gateway.spec.listeners.iter()), expected.into());
     }
 
     #[test]

@@ -9,6 +9,7 @@ use gatewasm_routing::{ConfigProblem, MAX_BYTES, compile, parse, wire};
 use serde_json::{Value, json};
 
 use super::{ConfigSource, FilterText, Json, Settings};
+use crate::http3;
 use crate::model::Model;
 
 /// File of the filter and its configuration where there is no agent.
@@ -19,11 +20,30 @@ const WASM: &str = "type.googleapis.com/envoy.extensions.filters.http.wasm.v3.Wa
 /// The filter's configuration of a model.
 pub(super) fn config<'a>(model: &'a Model, settings: &Settings) -> Cow<'a, FilterConfig> {
     let access_log = settings.access_log;
-    if model.filter_config.access_log == access_log {
-        Cow::Borrowed(&model.filter_config)
-    } else {
-        Cow::Owned(FilterConfig { access_log, ..model.filter_config.clone() })
+    let moved = moved(model, settings);
+    if model.filter_config.access_log == access_log && moved.is_empty() {
+        return Cow::Borrowed(&model.filter_config);
     }
+    let mut config = FilterConfig { access_log, ..model.filter_config.clone() };
+    for listener in config.listeners.iter_mut().filter(|listener| listener.alt_svc.is_some()) {
+        if let Some(port) = moved.get(&(listener.gateway.clone(), listener.port)) {
+            listener.alt_svc = Some(http3::alt_svc(*port));
+        }
+    }
+    Cow::Owned(config)
+}
+
+/// Where HTTP/3 is served on another port than the Gateway's: the port that clients find it on, by Gateway and port.
+fn moved(model: &Model, settings: &Settings) -> BTreeMap<(String, u16), u16> {
+    let listeners = model.gateways.iter().flat_map(|(key, gateway)| {
+        gateway.listeners.values().filter(|listener| listener.http3).map(move |listener| (key, listener.port))
+    });
+    listeners
+        .filter_map(|(key, port)| {
+            let bound = settings.bindings.get(&(key.clone(), port))?.port();
+            (bound != port).then(|| ((key.to_string(), port), bound))
+        })
+        .collect()
 }
 
 /// The text of the filter's configuration: of its pieces for the agent, and as a person would write it into a file.
@@ -120,6 +140,7 @@ mod tests {
             port: 80,
             protocol: Protocol::Http,
             hostname: None,
+            alt_svc: None,
             routes: Vec::new(),
         }];
         assert_eq!(accepted(&model, &settings(&[80])), Ok(()));

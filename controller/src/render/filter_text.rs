@@ -128,6 +128,7 @@ fn bare(listener: &Listener) -> Listener {
         port: listener.port,
         protocol: listener.protocol,
         hostname: listener.hostname.clone(),
+        alt_svc: listener.alt_svc.clone(),
         routes: Vec::new(),
     }
 }

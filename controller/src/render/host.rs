@@ -6,22 +6,24 @@ use std::net::IpAddr;
 use serde_json::{Value, json};
 
 use super::Resources;
-use super::listeners::socket_address;
 
 /// Binds every listener to these addresses too.
 pub fn bind_also(resources: &mut Resources, addresses: &[IpAddr]) {
     for json in resources.listeners.values_mut().filter(|_| !addresses.is_empty()) {
         let mut listener = json.value();
-        let port = listener["address"]["socket_address"]["port_value"].as_u64().unwrap_or_default();
-        let port = u16::try_from(port).unwrap_or_default();
-        let more = addresses.iter().map(|it| json!({"address": socket_address(&it.to_string(), port)}));
-        listener["additional_addresses"] = more.collect();
+        let with = |address: &IpAddr| {
+            let mut its = listener["address"].clone();
+            its["socket_address"]["address"] = json!(address);
+            json!({"address": its})
+        };
+        listener["additional_addresses"] = addresses.iter().map(with).collect();
         *json = listener.into();
     }
 }
 
 /// Puts the address of the node in the place of "every address", and lets nobody listen beside Envoy: by default it
-/// shares its ports with any process of the same user, which another Gateway's Envoy is.
+/// shares its ports with any process of the same user, which another Gateway's Envoy is. Datagrams are another matter:
+/// Envoy's workers can share a port in no other way, and it refuses such a listener.
 pub fn settle(resources: &mut Resources, node: IpAddr) {
     for json in resources.listeners.values_mut() {
         let mut listener = json.value();
@@ -32,7 +34,9 @@ pub fn settle(resources: &mut Resources, node: IpAddr) {
         if is_any(address) {
             *address = json!(node);
         }
-        listener["enable_reuse_port"] = json!(false);
+        if listener["address"]["socket_address"]["protocol"] != "UDP" {
+            listener["enable_reuse_port"] = json!(false);
+        }
         *json = listener.into();
     }
 }
@@ -40,6 +44,7 @@ pub fn settle(resources: &mut Resources, node: IpAddr) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::render::listeners::{socket_address, udp_address};
 
     fn resources(address: &str) -> Resources {
         let mut resources = Resources::default();
@@ -58,6 +63,19 @@ mod tests {
             assert_eq!(listener["address"], socket_address(expected, 80), "{address}");
             assert_eq!(listener["enable_reuse_port"], false);
         }
+    }
+
+    #[test]
+    fn datagrams_stay_datagrams_and_are_shared_by_workers() {
+        let mut resources = resources("192.0.2.1");
+        let address = udp_address("192.0.2.1:80".parse().unwrap());
+        resources.listeners.insert("infra/web:80".to_owned(), json!({"address": address}).into());
+        bind_also(&mut resources, &["192.0.2.2".parse().unwrap()]);
+        settle(&mut resources, "10.0.0.7".parse().unwrap());
+        let listener = resources.listeners["infra/web:80"].value();
+        let expected = json!([{"address": udp_address("192.0.2.2:80".parse().unwrap())}]);
+        assert_eq!(listener["additional_addresses"], expected);
+        assert_eq!(listener.get("enable_reuse_port"), None);
     }
 
     #[test]

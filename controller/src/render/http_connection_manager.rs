@@ -8,6 +8,34 @@ use super::{Settings, access_log, extension, policy, routes, session};
 
 /// The network filter of the chain that the filter knows as `entry`; its statistics are named after the port.
 pub(super) fn filter(port_name: &str, entry: &str, settings: &Settings) -> Value {
+    json!({"name": "http", "typed_config": manager(port_name, entry, settings)})
+}
+
+/// The same for HTTP/3, whose limits are those of HTTP/2. It has no WebSockets: clients open them over TCP.
+pub(super) fn http3_filter(port_name: &str, entry: &str, settings: &Settings) -> Value {
+    let mut manager = manager(port_name, entry, settings);
+    manager["codec_type"] = json!("HTTP3");
+    manager["http3_protocol_options"] = json!({"quic_protocol_options": quic()});
+    json!({"name": "http", "typed_config": manager})
+}
+
+/// Limits of a QUIC connection. While requests are under way Envoy says something now and then: clients give up a
+/// connection that is silent (often after 30 s), and routers between forget it.
+pub(super) fn quic() -> Value {
+    json!({
+        "max_concurrent_streams": MOST_STREAMS,
+        "initial_stream_window_size": STREAM_WINDOW,
+        "initial_connection_window_size": CONNECTION_WINDOW,
+        "connection_keepalive": {"initial_interval": "10s", "max_interval": "15s"},
+    })
+}
+
+/// Envoy's advice for edges. Without it a client may hold far more memory per connection.
+const MOST_STREAMS: u32 = 100;
+const STREAM_WINDOW: u32 = 64 * 1024;
+const CONNECTION_WINDOW: u32 = 1024 * 1024;
+
+fn manager(port_name: &str, entry: &str, settings: &Settings) -> Value {
     let mut manager = json!({
         "@type": TYPE,
         "stat_prefix": port_name,
@@ -41,17 +69,16 @@ pub(super) fn filter(port_name: &str, entry: &str, settings: &Settings) -> Value
             // Backends that read headers as environment variables are rare; headers with underscores are not.
             "headers_with_underscores_action": "ALLOW",
         },
-        // Envoy's advice for edges. Without it a client may hold far more memory per connection.
         "http2_protocol_options": {
-            "max_concurrent_streams": 100,
-            "initial_stream_window_size": 64 * 1024,
-            "initial_connection_window_size": 1024 * 1024,
+            "max_concurrent_streams": MOST_STREAMS,
+            "initial_stream_window_size": STREAM_WINDOW,
+            "initial_connection_window_size": CONNECTION_WINDOW,
         },
     });
     if settings.access_log {
         manager["access_log"] = json!([access_log::stdout()]);
     }
-    json!({"name": "http", "typed_config": manager})
+    manager
 }
 
 /// The network filter of the internal listener, whose requests the wasm filter answers itself.

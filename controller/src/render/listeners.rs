@@ -1,11 +1,12 @@
 //! Envoy listeners: one per port of a Gateway and transport. A port of HTTP has one filter chain for all its listeners;
 //! HTTPS and TLS share a port, with filter chains chosen by SNI; a port of TCP has one for the route that gets it, and
-//! one of UDP is that route's alone.
+//! one of UDP is that route's alone. HTTP/3 has an Envoy listener of its own beside that of HTTPS.
 //!
 //! Envoy swaps filter chains in place, but drains a listener whose other fields change. So everything outside of
 //! `filter_chains` depends on port and kind alone: it is the same with HTTPS, TLS or both.
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 
 use gatewasm_routing::wire;
 use serde_json::{Value, json};
@@ -40,6 +41,7 @@ pub(super) fn listeners(model: &Model, settings: &Settings) -> BTreeMap<String, 
         for (port, listeners) in ports {
             let Some(address) = settings.bindings.get(&(key.clone(), port)) else { continue };
             let name = name(key, port);
+            rendered.extend(quic_listener(&name, key, &listeners, *address, settings));
             let mut filter_chains = Vec::new();
             for (section, listener) in &listeners {
                 let entry = format!("{key}/{section}");
@@ -71,9 +73,53 @@ pub(super) fn listeners(model: &Model, settings: &Settings) -> BTreeMap<String, 
     rendered
 }
 
+/// The Envoy listener of HTTP/3 on a port, with a chain for each HTTPS listener that asks for it: a listener of its own,
+/// so that those of TCP do not know whether it is there. A name that only others of the port serve may meet a broader
+/// one here, and is misdirected.
+fn quic_listener(
+    port_name: &str,
+    gateway: &ObjectKey,
+    listeners: &[(&String, &Listener)],
+    address: SocketAddr,
+    settings: &Settings,
+) -> Option<(String, Value)> {
+    let chains: Vec<Value> = listeners
+        .iter()
+        .filter(|(_, listener)| listener.http3)
+        .map(|(section, listener)| {
+            let entry = format!("{gateway}/{section}");
+            let manager = http_connection_manager::http3_filter(port_name, &entry, settings);
+            chain_of_name(&entry, listener, tls::of_quic(listener, settings), manager)
+        })
+        .collect();
+    if chains.is_empty() {
+        return None;
+    }
+    let name = format!("{port_name}/quic");
+    let listener = json!({
+        "@type": "type.googleapis.com/envoy.config.listener.v3.Listener",
+        "name": name,
+        "address": udp_address(address),
+        "per_connection_buffer_limit_bytes": CONNECTION_BUFFER,
+        "udp_listener_config": {
+            "quic_options": {"quic_protocol_options": http_connection_manager::quic()},
+            "downstream_socket_config": {"prefer_gro": true},
+        },
+        "filter_chains": chains,
+    });
+    Some((name, listener))
+}
+
 /// Envoy's `Address` of an IP address or host name and a port.
 pub(super) fn socket_address(host: &str, port: u16) -> Value {
     json!({"socket_address": {"address": host, "port_value": port}})
+}
+
+/// The same for datagrams.
+pub(super) fn udp_address(address: SocketAddr) -> Value {
+    let mut udp = socket_address(&address.ip().to_string(), address.port());
+    udp["socket_address"]["protocol"] = json!("UDP");
+    udp
 }
 
 fn http_chain(name: &str, settings: &Settings) -> Value {
@@ -82,13 +128,17 @@ fn http_chain(name: &str, settings: &Settings) -> Value {
 
 /// A connection whose SNI matches no chain is closed: there is no certificate to answer it with.
 fn https_chain(port_name: &str, entry: &str, listener: &Listener, settings: &Settings) -> Value {
-    let server_names: Vec<&String> = listener.hostname.iter().collect();
     let socket = tls::of_listener(listener, &["h2", "http/1.1"], settings);
+    chain_of_name(entry, listener, socket, http_connection_manager::filter(port_name, entry, settings))
+}
+
+fn chain_of_name(entry: &str, listener: &Listener, socket: Value, manager: Value) -> Value {
+    let server_names: Vec<&String> = listener.hostname.iter().collect();
     json!({
         "name": entry,
         "filter_chain_match": {"server_names": server_names},
         "transport_socket": socket,
-        "filters": [http_connection_manager::filter(port_name, entry, settings)],
+        "filters": [manager],
     })
 }
 
@@ -114,6 +164,7 @@ mod tests {
             hostname: hostname.map(Into::into),
             certificates,
             client_validation: None,
+            http3: false,
             forwards: vec![],
         }
     }

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 
 use serde_json::{Value, json};
 
-use super::listeners::{CONNECTION_BUFFER, socket_address};
+use super::listeners::{CONNECTION_BUFFER, udp_address};
 use super::{Settings, access_log, tls};
 use crate::model::{Forward, Listener, Protocol};
 
@@ -70,12 +70,10 @@ fn closed() -> Value {
 /// The Envoy listener of a UDP listener; none without a route, so that clients are told that nobody is there.
 pub(super) fn udp_listener(name: &str, listener: &Listener, address: SocketAddr) -> Option<Value> {
     let split = listener.forwards.iter().find_map(|forward| forward.split.as_ref())?;
-    let mut socket = socket_address(&address.ip().to_string(), address.port());
-    socket["socket_address"]["protocol"] = json!("UDP");
     Some(json!({
         "@type": "type.googleapis.com/envoy.config.listener.v3.Listener",
         "name": name,
-        "address": socket,
+        "address": udp_address(address),
         "per_connection_buffer_limit_bytes": CONNECTION_BUFFER,
         "udp_listener_config": {"downstream_socket_config": {"max_rx_datagram_size": DATAGRAM}},
         "listener_filters": [{

@@ -59,10 +59,29 @@ fn matcher(name: &SubjectAltName) -> Value {
 
 /// The transport socket of a listener where TLS ends, and speaks these protocols inside.
 pub(super) fn of_listener(listener: &Listener, protocols: &[&str], settings: &Settings) -> Value {
+    let mut context = context(listener, protocols, settings);
+    context["@type"] =
+        json!("type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.DownstreamTlsContext");
+    json!({"name": "tls", "typed_config": context})
+}
+
+/// The same for HTTP/3. A request in early data could be sent again by anybody who has seen it (RFC 8470), so none is
+/// taken. Where clients are verified, Envoy resumes no session either: it would not look at the certificate again.
+pub(super) fn of_quic(listener: &Listener, settings: &Settings) -> Value {
+    json!({
+        "name": "quic",
+        "typed_config": {
+            "@type": "type.googleapis.com/envoy.extensions.transport_sockets.quic.v3.QuicDownstreamTransport",
+            "downstream_tls_context": context(listener, &["h3"], settings),
+            "enable_early_data": false,
+        },
+    })
+}
+
+fn context(listener: &Listener, protocols: &[&str], settings: &Settings) -> Value {
     let certificates: Vec<Value> =
         listener.certificates.iter().map(|key| secrets::reference(&key.to_string(), settings)).collect();
     let mut context = json!({
-        "@type": "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.DownstreamTlsContext",
         "common_tls_context": {
             "alpn_protocols": protocols,
             "tls_params": {"tls_minimum_protocol_version": "TLSv1_2"},
@@ -78,7 +97,7 @@ pub(super) fn of_listener(listener: &Listener, protocols: &[&str], settings: &Se
         context["common_tls_context"]["combined_validation_context"] = authorities(name, &how, settings);
         context["require_client_certificate"] = json!(!insecure_fallback);
     }
-    json!({"name": "tls", "typed_config": context})
+    context
 }
 
 /// A validation context with these authorities, and what else it is to have.

@@ -202,10 +202,16 @@ impl Conditions {
         }
     }
 
-    /// `Accepted` of a listener.
-    pub(crate) fn listener_accepted(self, faults: &[Fault]) -> Condition {
+    /// `Accepted` of a listener; of one that is, with what it asks for in vain.
+    pub(crate) fn listener_accepted(self, faults: &[Fault], shortfalls: &[Fault]) -> Condition {
         match faults.first() {
-            None => self.positive(ACCEPTED, "Accepted", "Listener is accepted.".to_owned()),
+            None => {
+                let mut message = "Listener is accepted.".to_owned();
+                if !shortfalls.is_empty() {
+                    message = cut(format!("{message}\n{}", lines(shortfalls)));
+                }
+                self.positive(ACCEPTED, "Accepted", message)
+            }
             Some(first) => self.negative(ACCEPTED, first.reason, lines(faults)),
         }
     }

@@ -11,6 +11,7 @@ use super::reference_grant::{From, Grants};
 use super::stream::Stream;
 use super::{Options, Problems};
 use crate::api::{self, GROUP, RouteGroupKind, TlsMode};
+use crate::http3;
 use crate::model::{self, Forward, Protocol};
 use crate::object::{ObjectKey, ObjectRef};
 use crate::snapshot::Snapshot;
@@ -64,6 +65,9 @@ pub(super) struct Listener<'a> {
     /// Who is let in; everybody where absent.
     client_validation: Option<model::ClientValidation>,
     pub(super) authorities: Option<(String, String)>,
+    http3: bool,
+    /// What is asked for and not in effect, although the listener is served.
+    shortfalls: Vec<Fault>,
     supported_kinds: Vec<RouteGroupKind>,
     /// How many accepted routes are attached.
     pub(super) attached: u32,
@@ -104,13 +108,7 @@ pub(super) fn translate<'a>(
                 listener.ref_faults.extend(validation.ref_faults);
                 listener.faults.extend(validation.fault);
             }
-            if spec.tls.as_ref().is_some_and(|tls| !tls.options.is_empty()) {
-                let message = "gatewasm knows no TLS options, so these have no effect.";
-                problems.warning(
-                    &place,
-                    &Fault::new(format!("{field}.tls.options"), "UnsupportedValue", message),
-                );
-            }
+            read_options(&mut listener, &place, problems);
         }
         listeners.push(listener);
     }
@@ -122,9 +120,11 @@ pub(super) fn translate<'a>(
 pub(super) fn settle(listeners: &mut [Listener<'_>], problems: &mut Problems) {
     find_conflicts(listeners);
     find_overlaps(listeners);
+    find_http3(listeners);
     for listener in listeners {
         problems.errors(&listener.owner.place(), &listener.faults);
         problems.errors(&listener.owner.place(), &listener.ref_faults);
+        problems.errors(&listener.owner.place(), &listener.shortfalls);
     }
 }
 
@@ -194,6 +194,8 @@ fn translate_one<'a>(owner: Owner<'a>, spec: &'a api::Listener, field: &str) -> 
         certificates: BTreeMap::new(),
         client_validation: None,
         authorities: None,
+        http3: false,
+        shortfalls: Vec::new(),
         supported_kinds: Vec::new(),
         attached: 0,
         routes: Vec::new(),
@@ -251,6 +253,63 @@ fn read_certificates(listener: &mut Listener<'_>, field: &str, snapshot: &Snapsh
             }
             Err(fault) => listener.ref_faults.push(fault),
         }
+    }
+}
+
+/// `tls.options`, of which one is known. A listener is served without what they ask for in vain.
+fn read_options(listener: &mut Listener<'_>, place: &ObjectRef, problems: &mut Problems) {
+    let spec = listener.spec;
+    let options = spec.tls.iter().flat_map(|tls| tls.options.keys());
+    let unknown: Vec<String> =
+        options.filter(|key| *key != http3::OPTION).map(|key| format!("{key:?}")).collect();
+    if !unknown.is_empty() {
+        let message = format!(
+            "{} has no effect; gatewasm knows the option {:?} alone.",
+            unknown.join(", "),
+            http3::OPTION
+        );
+        let field = format!("{}.tls.options", listener.field);
+        problems.warning(place, &Fault::new(field, "UnsupportedValue", message));
+    }
+    let message = match http3::asked(spec) {
+        Ok(false) => return,
+        Ok(true) if listener.protocol == Some(Protocol::Https) => {
+            listener.http3 = true;
+            return;
+        }
+        Ok(true) => format!(
+            "HTTP/3 is served on listeners of protocol HTTPS alone, and not on this one of protocol {}; remove the \
+             option.",
+            spec.protocol
+        ),
+        Err(value) => format!(
+            "{value:?} is neither \"true\" nor \"false\", so HTTP/3 is not served; use one of these, or remove the \
+             option."
+        ),
+    };
+    listener.shortfalls.push(Fault::new(listener.field_of_http3(), "UnsupportedValue", message));
+}
+
+/// A port's datagrams are either HTTP/3 or those of a UDP listener, which has nothing else.
+fn find_http3(listeners: &mut [Listener<'_>]) {
+    let rival = |listener: &Listener<'_>| {
+        let is_rival = |other: &&Listener<'_>| {
+            other.protocol == Some(Protocol::Udp)
+                && other.spec.port == listener.spec.port
+                && other.is_accepted()
+        };
+        let other = listeners.iter().filter(|_| listener.http3).find(is_rival)?;
+        let message = format!(
+            "Listener {:?} has protocol \"UDP\" on the same port, so HTTP/3 is not served; use another port, or remove \
+             the option.",
+            other.section()
+        );
+        Some(Fault::new(listener.field_of_http3(), "PortUnavailable", message))
+    };
+    let rivals: Vec<Option<Fault>> = listeners.iter().map(rival).collect();
+    for (listener, rival) in listeners.iter_mut().zip(rivals) {
+        listener.http3 &= rival.is_none();
+        listener.shortfalls.extend(rival);
     }
 }
 
@@ -369,6 +428,10 @@ impl Listener<'_> {
             .then_some(self.ref_faults.is_empty())
     }
 
+    fn field_of_http3(&self) -> String {
+        format!("{}.tls.options[{}]", self.field, http3::OPTION)
+    }
+
     /// Whether the listener's own settings are in order.
     pub(super) fn is_accepted(&self) -> bool {
         self.faults.is_empty()
@@ -407,6 +470,7 @@ impl Listener<'_> {
             hostname: self.spec.hostname.as_ref().map(ToString::to_string),
             certificates: self.certificate_order.clone(),
             client_validation: self.client_validation.clone(),
+            http3: self.http3,
             forwards,
         })
     }
@@ -414,7 +478,7 @@ impl Listener<'_> {
     /// The listener's status, once every route is attached.
     pub(super) fn status(&self, conditions: Conditions, gateway_accepted: bool) -> ListenerStatus {
         let mut list = vec![
-            conditions.listener_accepted(&self.faults),
+            conditions.listener_accepted(&self.faults, &self.shortfalls),
             conditions
                 .listener_programmed(gateway_accepted && self.is_served().is_some(), self.conflict.as_ref()),
             conditions.resolved_refs(&self.ref_faults),

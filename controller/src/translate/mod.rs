@@ -33,6 +33,7 @@ use std::ops::RangeInclusive;
 
 use gatewasm_routing::config::{self, RouteKind};
 
+use crate::http3;
 use crate::model::{self, Model, Protocol};
 use crate::object::{ObjectKey, ObjectRef};
 use crate::problem::{Problem, Severity};
@@ -174,6 +175,7 @@ fn assemble(
                     port: served.port,
                     protocol,
                     hostname: served.hostname.clone(),
+                    alt_svc: served.http3.then(|| http3::alt_svc(served.port)),
                     routes: listener.routes,
                 });
             }

@@ -39,22 +39,34 @@ pub enum HeaderEdit {
     },
 }
 
-/// Changes of a header map: the rule's, then the backend's, then those of CORS.
+/// Changes of a header map: the listener's, then the rule's, then the backend's, then those of CORS.
 #[derive(Clone, Debug, Default)]
 pub struct HeaderEdits<'t> {
-    of_table: [Option<&'t Arc<[HeaderEdit]>>; 3],
+    of_table: [Option<&'t Arc<[HeaderEdit]>>; 4],
     /// Those for this request alone.
     own: Option<Arc<[HeaderEdit]>>,
 }
 
 impl<'t> HeaderEdits<'t> {
     pub(crate) fn of(rule: Option<&'t Arc<[HeaderEdit]>>, backend: Option<&'t Arc<[HeaderEdit]>>) -> Self {
-        Self { of_table: [rule, backend, None], own: None }
+        Self { of_table: [None, rule, backend, None], own: None }
+    }
+
+    /// Those that a listener makes of every answer.
+    pub(crate) fn of_listener(listener: Option<&'t Arc<[HeaderEdit]>>) -> Self {
+        Self { of_table: [listener, None, None, None], own: None }
+    }
+
+    /// The same, after those of a listener.
+    pub(crate) fn after(mut self, listener: Option<&'t Arc<[HeaderEdit]>>) -> Self {
+        let [first, ..] = &mut self.of_table;
+        *first = listener;
+        self
     }
 
     /// The same, then these.
     pub(crate) fn then(mut self, shared: &'t Arc<[HeaderEdit]>, own: Option<Arc<[HeaderEdit]>>) -> Self {
-        let [_, _, last] = &mut self.of_table;
+        let [.., last] = &mut self.of_table;
         *last = Some(shared);
         self.own = own;
         self
@@ -107,14 +119,27 @@ pub(crate) fn compile(modifier: &HeaderModifier, problems: &mut Problems) -> Arc
     edits.into()
 }
 
-/// Spaces around a value are no part of it (RFC 9110, 5.5); HTTP/2 refuses messages that have them.
-fn value(path: String, header: &Header, problems: &mut Problems) -> Option<Box<str>> {
-    let visible = |byte: u8| matches!(byte, b'\t' | b' '..=b'~');
-    if header.value.bytes().all(visible) {
-        return Some(header.value.trim_matches([' ', '\t']).into());
+/// Compiles the `alt-svc` that a listener's answers get.
+pub(crate) fn alt_svc(text: &str, problems: &mut Problems) -> Option<Arc<[HeaderEdit]>> {
+    let value = checked("altSvc".to_owned(), text, problems)?;
+    if value.is_empty() {
+        problems.add("altSvc", "is empty; leave it out");
+        return None;
     }
-    problems
-        .add(path, format!("{:?} has characters other than visible ASCII, spaces and tabs", header.value));
+    Some([HeaderEdit::Set { name: "alt-svc".into(), value }].into())
+}
+
+fn value(path: String, header: &Header, problems: &mut Problems) -> Option<Box<str>> {
+    checked(path, &header.value, problems)
+}
+
+/// Spaces around a value are no part of it (RFC 9110, 5.5); HTTP/2 refuses messages that have them.
+fn checked(path: String, value: &str, problems: &mut Problems) -> Option<Box<str>> {
+    let visible = |byte: u8| matches!(byte, b'\t' | b' '..=b'~');
+    if value.bytes().all(visible) {
+        return Some(value.trim_matches([' ', '\t']).into());
+    }
+    problems.add(path, format!("{value:?} has characters other than visible ASCII, spaces and tabs"));
     None
 }
 

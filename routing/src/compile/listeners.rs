@@ -66,6 +66,21 @@ mod tests {
     use super::super::tests::in_config;
 
     #[test]
+    fn where_else_it_is_goes_into_a_header() {
+        let listener = |value: &str| {
+            in_config(&format!(
+                r#"{{"name": "a/b/c", "gateway": "a/b", "port": 80, "protocol": "HTTP", "altSvc": "{value}"}}"#
+            ))
+        };
+        assert_eq!(listener("clear"), [""; 0]);
+        assert_eq!(listener(" "), ["listeners[0].altSvc: is empty; leave it out"]);
+        assert_eq!(
+            listener("a\\nb"),
+            [r#"listeners[0].altSvc: "a\nb" has characters other than visible ASCII, spaces and tabs"#]
+        );
+    }
+
+    #[test]
     fn listeners_in_conflict() {
         let listener = |name: &str, gateway: &str, rest: &str| {
             format!(r#"{{"name": "{name}", "gateway": "{gateway}", {rest}}}"#)

@@ -7,7 +7,7 @@ mod order;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::action::Actions;
+use crate::action::{Actions, headers};
 use crate::backend::{Backends, Target};
 use crate::config::{self, FilterConfig, Protocol, RouteKind, VERSION};
 use crate::decision::RouteId;
@@ -138,12 +138,14 @@ impl<'c> Compiler<'c> {
                 }
             });
         }
+        let answers = listener.alt_svc.as_deref().and_then(|text| headers::alt_svc(text, &mut self.problems));
         let sound = self.problems.is_empty();
         let hosts = if sound { self.index(first, hostnames) } else { HostMap::default() };
         self.table.listeners.push(Listener {
             name: listener.name.clone(),
             protocol: listener.protocol,
             port: listener.port,
+            answers,
             hosts,
             matches: first..self.next_match(),
         });

@@ -185,6 +185,7 @@ fn more_pairs_than_a_table_holds() {
         port: 80,
         protocol: Protocol::Http,
         hostname: None,
+        alt_svc: None,
         routes: vec![route],
     };
     let problems =

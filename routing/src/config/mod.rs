@@ -54,6 +54,10 @@ pub struct Listener {
     /// `foo.example.com`, `*.example.com` (one or more labels in place of the `*`), or absent for every host.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hostname: Option<String>,
+    /// Where else the listener's origins are served, in the words of RFC 7838: `h3=":443"; ma=86400`. Every answer gets
+    /// it as its `alt-svc`, in place of what a backend says; a rule's own ResponseHeaderModifier has the last word.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub alt_svc: Option<String>,
     /// The attached routes, in any order.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub routes: Vec<Route>,

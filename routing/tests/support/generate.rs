@@ -28,6 +28,7 @@ fn listeners(gateway: &'static str, port: u16, protocol: Protocol) -> impl Strat
                 port,
                 protocol,
                 hostname: hostname.map(str::to_owned),
+                alt_svc: None,
                 routes,
             }
         };
@@ -63,6 +64,7 @@ pub(crate) fn crowded_config() -> impl Strategy<Value = FilterConfig> {
             port: 80,
             protocol: Protocol::Http,
             hostname: None,
+            alt_svc: None,
             routes: http.into_iter().chain(grpc).enumerate().map(named).collect(),
         };
         FilterConfig { listeners: vec![listener], ..FilterConfig::default() }

@@ -132,6 +132,7 @@ fn config(routes: Vec<Route>) -> FilterConfig {
         port: 80,
         protocol: Protocol::Http,
         hostname: None,
+        alt_svc: None,
         routes,
     };
     FilterConfig { listeners: vec![listener], ..FilterConfig::default() }

@@ -132,11 +132,15 @@ fn nobody<'c>(
     grpc_status: Option<u32>,
     question: &Question,
 ) -> Expected<'c> {
+    let mut answer = Headers::of(&question.answer);
+    if let Some(listener) = listener {
+        advertise(listener, &mut answer);
+    }
     let outcome = Outcome {
         listener: listener.map(|listener| listener.name.clone()),
         taken: None,
         action: Action::Respond { status, grpc_status },
-        answer: Headers::of(&question.answer),
+        answer,
     };
     Expected { outcome, cors: None }
 }
@@ -168,6 +172,7 @@ fn taken<'c>(winner: &Candidate<'c>, listener: &'c Listener, question: &Question
         None => Action::Respond { status: 400, grpc_status: None },
     };
     let mut answer = Headers::of(&question.answer);
+    advertise(listener, &mut answer);
     change(of_rule.response, &mut answer);
 
     let action = if rule.invalid.is_some() {
@@ -217,6 +222,7 @@ fn preflight<'c>(
     question: &Question,
 ) -> Expected<'c> {
     let mut answer = Headers::default();
+    advertise(listener, &mut answer);
     change(Filters::of(&winner.rule.filters).response, &mut answer);
     let status = cors::preflight(cors, question, &mut answer);
     Expected { outcome: outcome(winner, listener, Action::Preflight { status }, answer), cors: Some(cors) }
@@ -269,6 +275,13 @@ impl<'c> Filters<'c> {
             }
         }
         filters
+    }
+}
+
+/// RFC 7838: the listener's word stands in the place of a backend's.
+fn advertise(listener: &Listener, answer: &mut Headers) {
+    if let Some(value) = &listener.alt_svc {
+        answer.set("alt-svc", value.as_bytes());
     }
 }
 

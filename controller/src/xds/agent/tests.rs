@@ -147,6 +147,7 @@ fn model(policies: &[&str]) -> Model {
         port: 80,
         protocol: config::Protocol::Http,
         hostname: None,
+        alt_svc: None,
         routes: vec![route],
     };
     Model {

@@ -95,6 +95,7 @@ fn listeners(random: &mut Random, words: &Words, options: Options, shape: Shape)
                     port,
                     protocol,
                     hostname,
+                    alt_svc: random.percent(15).then(|| format!("h3=\":{port}\"; ma=86400")),
                     routes: Vec::new(),
                 });
             }
