@@ -132,6 +132,36 @@ mod tests {
     use crate::render::tests::{gateway, settings};
 
     #[test]
+    fn http3_is_told_of_on_the_port_where_clients_find_it() {
+        let listener = crate::model::Listener {
+            port: 443,
+            protocol: crate::model::Protocol::Https,
+            hostname: None,
+            certificates: vec![],
+            client_validation: None,
+            http3: true,
+            forwards: vec![],
+        };
+        let mut model = gateway(&[("https", listener)]);
+        model.filter_config.listeners = vec![Listener {
+            name: "infra/web/https".into(),
+            gateway: "infra/web".into(),
+            port: 443,
+            protocol: Protocol::Https,
+            hostname: None,
+            alt_svc: Some(http3::alt_svc(443)),
+            routes: Vec::new(),
+        }];
+        let mut settings = settings(&[443]);
+        assert!(matches!(config(&model, &settings), Cow::Borrowed(_)));
+        for address in settings.bindings.values_mut() {
+            address.set_port(10_443);
+        }
+        let moved = config(&model, &settings).listeners[0].alt_svc.clone();
+        assert_eq!(moved.as_deref(), Some("h3=\":10443\"; ma=86400"));
+    }
+
+    #[test]
     fn what_the_filter_would_not_read_is_not_accepted() {
         let mut model = gateway(&[]);
         model.filter_config.listeners = vec![Listener {
