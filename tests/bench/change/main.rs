@@ -3,7 +3,6 @@
 //! core, the median of the rounds.
 
 use std::collections::BTreeMap;
-use std::hint::black_box;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Instant;
 
