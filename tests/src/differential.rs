@@ -266,7 +266,7 @@ fn translated(status: u16) -> u32 {
 /// Headers that were sent, and those that filters change.
 fn names(sent: &[Line]) -> BTreeSet<&str> {
     let own = sent.iter().map(|line| line.0.as_str());
-    own.chain(["a", "x", "x-env", "y", "vary", "access-control-allow-origin"]).collect()
+    own.chain(["a", "x", "x-env", "y", "vary", "alt-svc", "access-control-allow-origin"]).collect()
 }
 
 /// Those of the headers, as one line each.
