@@ -3,11 +3,11 @@
 //! config. Of session keys it takes the first for all of them.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, UdpSocket};
 use std::path::Path;
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use gatewasm::model::{self, BackendProtocol, Model};
 use gatewasm::object::ObjectKey;
 use gatewasm::render::{ConfigSource, Settings, files, render};
@@ -34,6 +34,7 @@ pub struct Served {
     bindings: BTreeMap<(ObjectKey, u16), SocketAddr>,
     certificate: Certificate,
     _echoes: Vec<Echo>,
+    _held: Vec<UdpSocket>,
 }
 
 /// The way into a Gateway by one of its filter chains, as a client sees it.
@@ -108,16 +109,15 @@ impl Served {
         let filter_path = folder.join("gatewasm.wasm");
         std::fs::write(&filter_path, gatewasm::filter_binary::WASM)?;
         let mut bindings = BTreeMap::new();
-        // Held until all are chosen: none is chosen twice.
+        // Envoys share a port that two of them are given, so the namesake of UDP keeps it from others of this process.
         let mut held = Vec::new();
         for (key, gateway) in &model.gateways {
             for listener in gateway.listeners.values() {
-                let free = TcpListener::bind((own_address(), 0))?;
-                bindings.insert((key.clone(), listener.port), free.local_addr()?);
-                held.push(free);
+                let (address, namesake) = free_address()?;
+                bindings.insert((key.clone(), listener.port), address);
+                held.push(namesake);
             }
         }
-        drop(held);
         let source = ConfigSource::Files(folder.to_owned());
         let settings = Settings { bindings, source, filter_path, access_log: true };
         let addresses = Target::in_folder(folder, 1).addresses();
@@ -145,7 +145,7 @@ impl Served {
             let connects = async || Ok(TcpStream::connect(*address).await.map(|_| true)?);
             envoy.until(&format!("{address} to be served"), LIMIT, connects).await?;
         }
-        Ok(Self { envoy, bindings: settings.bindings, certificate, _echoes: echoes })
+        Ok(Self { envoy, bindings: settings.bindings, certificate, _echoes: echoes, _held: held })
     }
 
     /// Where Envoy listens for this entry of the config with this number.
@@ -227,6 +227,17 @@ fn policies(configs: &[&FilterConfig]) -> BTreeMap<String, model::Policy> {
         rule.policy.iter().chain(rule.backends.iter().filter_map(|backend| backend.policy.as_ref()))
     });
     names.map(|name| (name.clone(), model::Policy::default())).collect()
+}
+
+/// A free port of our own address, and the socket that keeps it so.
+fn free_address() -> Result<(SocketAddr, UdpSocket)> {
+    for _ in 0..100 {
+        let address = TcpListener::bind((own_address(), 0))?.local_addr()?;
+        if let Ok(namesake) = UdpSocket::bind(address) {
+            return Ok((address, namesake));
+        }
+    }
+    bail!("no port of {} is free", own_address())
 }
 
 /// An address of the loopback network that no other process uses: of this many ports, one that was free a moment ago is
