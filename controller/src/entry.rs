@@ -1,5 +1,7 @@
 //! From a URL to the point of entry: the Gateway, port and filter chain on which such a request arrives.
 
+use std::collections::BTreeSet;
+
 use anyhow::{Context, Result, bail, ensure};
 use gatewasm_routing::config::{FilterConfig, Listener, Protocol};
 use gatewasm_routing::wire;
@@ -44,30 +46,14 @@ pub(crate) fn find(
     let authority: Authority = authority.parse().with_context(|| format!("{url:?} names no host"))?;
     let port = authority.port_u16().unwrap_or(default_port);
     let on_port = |listener: &&Listener| listener.port == port && listener.protocol == protocol;
-    let mut gateways: Vec<_> =
-        config.listeners.iter().filter(on_port).map(|listener| listener.gateway.as_str()).collect();
-    gateways.sort_unstable();
-    gateways.dedup();
-    let chosen = match (gateway, gateways.as_slice()) {
-        (_, []) => bail!("no listener serves {scheme} on port {port}; there are: {}", served(config)),
-        (Some(gateway), all) => {
-            ensure!(
-                all.contains(&gateway),
-                "Gateway {gateway:?} has no such listener on port {port}; these have: {}",
-                all.join(", ")
-            );
-            gateway
-        }
-        (None, [one]) => one,
-        (None, all) => {
-            bail!("several Gateways have port {port}; choose one with --gateway: {}", all.join(", "))
-        }
-    };
+    let gateways = config.listeners.iter().filter(on_port).map(|listener| listener.gateway.clone());
+    let served = config.listeners.iter().map(|it| (scheme_of(it.protocol), it.port, it.gateway.clone()));
+    let chosen = &choose(scheme, port, gateway, gateways.collect(), served.collect())?;
     let listener = match protocol {
         Protocol::Http => wire::entry_of_port(chosen, port),
         Protocol::Https => {
             let server_name = sni.unwrap_or(authority.host()).to_ascii_lowercase();
-            let chains = config.listeners.iter().filter(on_port).filter(|l| l.gateway == chosen);
+            let chains = config.listeners.iter().filter(on_port).filter(|l| l.gateway == *chosen);
             chains
                 .filter_map(|listener| Some((specificity(listener.hostname.as_deref(), &server_name)?, listener)))
                 .max_by_key(|(specificity, _)| *specificity)
@@ -79,9 +65,51 @@ pub(crate) fn find(
     Ok(Entry { scheme, listener, authority: authority.as_str().to_owned(), path })
 }
 
+/// The one Gateway of those with such a listener on a port, or the one that `gateway` names of them. `served` is what
+/// there is instead: scheme, port and Gateway of each listener.
+///
+/// # Errors
+///
+/// When there is none, not the one that is named, or several and none is named.
+pub(crate) fn choose(
+    scheme: &str,
+    port: u16,
+    gateway: Option<&str>,
+    mut having: Vec<String>,
+    served: BTreeSet<(&str, u16, String)>,
+) -> Result<String> {
+    having.sort_unstable();
+    having.dedup();
+    let names = having.join(", ");
+    match (gateway, having.as_slice()) {
+        (_, []) => {
+            let all = served.iter().map(|(scheme, port, gateway)| format!("{scheme} on {port} ({gateway})"));
+            let all: Vec<_> = all.collect();
+            let all = if all.is_empty() { "none".to_owned() } else { all.join(", ") };
+            bail!("no listener serves {scheme} on port {port}; there are: {all}")
+        }
+        (Some(gateway), all) => {
+            ensure!(
+                all.iter().any(|it| it == gateway),
+                "Gateway {gateway:?} has no such listener on port {port}; these have: {names}"
+            );
+            Ok(gateway.to_owned())
+        }
+        (None, [one]) => Ok(one.clone()),
+        (None, _) => bail!("several Gateways have port {port}; choose one with --gateway: {names}"),
+    }
+}
+
+fn scheme_of(protocol: Protocol) -> &'static str {
+    match protocol {
+        Protocol::Http => "http",
+        Protocol::Https => "https",
+    }
+}
+
 /// How well a filter chain's server name matches: exact before the longest wildcard before none
 /// (Envoy, `FilterChainMatch.server_names`). `None` where it does not.
-fn specificity(hostname: Option<&str>, server_name: &str) -> Option<(bool, usize)> {
+pub(crate) fn specificity(hostname: Option<&str>, server_name: &str) -> Option<(bool, usize)> {
     let Some(hostname) = hostname else { return Some((false, 0)) };
     match hostname.strip_prefix('*') {
         Some(suffix) => {
@@ -90,20 +118,6 @@ fn specificity(hostname: Option<&str>, server_name: &str) -> Option<(bool, usize
         }
         None => hostname.eq_ignore_ascii_case(server_name).then_some((true, hostname.len())),
     }
-}
-
-fn served(config: &FilterConfig) -> String {
-    let mut all: Vec<_> = config
-        .listeners
-        .iter()
-        .map(|listener| {
-            let scheme = if listener.protocol == Protocol::Http { "http" } else { "https" };
-            format!("{scheme} on {} ({})", listener.port, listener.gateway)
-        })
-        .collect();
-    all.sort_unstable();
-    all.dedup();
-    if all.is_empty() { "none".to_owned() } else { all.join(", ") }
 }
 
 #[cfg(test)]

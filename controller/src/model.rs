@@ -177,6 +177,17 @@ impl Protocol {
         }
     }
 
+    /// As it stands at the beginning of an address.
+    pub fn scheme(self) -> &'static str {
+        match self {
+            Self::Http => "http",
+            Self::Https => "https",
+            Self::Tls => "tls",
+            Self::Tcp => "tcp",
+            Self::Udp => "udp",
+        }
+    }
+
     /// Whether listeners with it can share a port, told apart by the server name that a client asks for.
     pub fn is_by_server_name(self) -> bool {
         matches!(self, Self::Https | Self::Tls)

@@ -11,7 +11,7 @@ use gatewasm_tests::echo::Echo;
 use gatewasm_tests::grpc;
 use gatewasm_tests::load::Load;
 use gatewasm_tests::running::{Running, class, gateway, http, service};
-use gatewasm_tests::tls_backend::TlsBackend;
+use gatewasm_tests::tls_backend::{TlsBackend, policy};
 use gatewasm_tests::tools;
 use gatewasm_tests::until::until;
 use rustls::pki_types::CertificateDer;
@@ -26,22 +26,6 @@ const NAME: &str = "abc.example.com";
 
 /// Longest wait for anything that has to happen.
 const LIMIT: Duration = Duration::from_secs(30);
-
-/// A BackendTLSPolicy in the namespace `default` for a Service, with the authorities in the ConfigMap `ca`.
-fn policy(service: &str, hostname: &str) -> Value {
-    json!({
-        "apiVersion": "gateway.networking.k8s.io/v1",
-        "kind": "BackendTLSPolicy",
-        "metadata": {"name": service, "namespace": "default"},
-        "spec": {
-            "targetRefs": [{"group": "", "kind": "Service", "name": service}],
-            "validation": {
-                "caCertificateRefs": [{"group": "", "kind": "ConfigMap", "name": "ca"}],
-                "hostname": hostname,
-            },
-        },
-    })
-}
 
 /// The same with names that the backend's certificate must have one of.
 fn with_names(mut policy: Value, names: &Value) -> Value {

@@ -13,6 +13,7 @@ use gatewasm_tests::echo::Echo;
 use gatewasm_tests::exact::Tls;
 use gatewasm_tests::running::{Running, class, gateway, route, service};
 use gatewasm_tests::stream::{Client, Datagrams, Stream};
+use gatewasm_tests::tls_backend::policy;
 use gatewasm_tests::tools;
 use serde_json::{Value, json};
 
@@ -312,22 +313,6 @@ async fn openssl_sees_the_backends_certificate_through_passthrough() -> Result<(
         ensure!(text.contains(theirs.chain.trim()) == is_served, "{name}: {text}");
     }
     running.stop().await
-}
-
-/// A BackendTLSPolicy in the namespace `default` for a Service, with the authorities in the ConfigMap `ca`.
-fn policy(service: &str, hostname: &str) -> Value {
-    json!({
-        "apiVersion": "gateway.networking.k8s.io/v1",
-        "kind": "BackendTLSPolicy",
-        "metadata": {"name": service, "namespace": "default"},
-        "spec": {
-            "targetRefs": [{"group": "", "kind": "Service", "name": service}],
-            "validation": {
-                "caCertificateRefs": [{"group": "", "kind": "ConfigMap", "name": "ca"}],
-                "hostname": hostname,
-            },
-        },
-    })
 }
 
 /// Where TLS ends at the gateway, a backend with a policy is spoken TLS with, one without in clear text, and one whose

@@ -5,7 +5,9 @@ use anyhow::{Context, Result, bail, ensure};
 use serde::Serialize;
 
 use super::output::table;
-use crate::model::{Listener, Model, OverruledBy, Protocol, Share, Split, Transport};
+use crate::entry::{choose, specificity};
+use crate::model::{Gateway, Listener, Model, OverruledBy, Protocol, Share, Split, Transport};
+use crate::object::ObjectKey;
 
 /// A listener with the name that it has everywhere, `namespace/gateway/section`.
 type Named<'m> = (String, &'m Listener);
@@ -119,9 +121,11 @@ pub(super) fn list(model: &Model) -> Vec<Listed> {
 }
 
 fn listeners(model: &Model) -> impl Iterator<Item = Named<'_>> {
-    model.gateways.iter().flat_map(|(key, gateway)| {
-        gateway.listeners.iter().map(move |(section, listener)| (format!("{key}/{section}"), listener))
-    })
+    model.gateways.iter().flat_map(|(key, gateway)| of_gateway(key, gateway))
+}
+
+fn of_gateway<'m>(key: &'m ObjectKey, gateway: &'m Gateway) -> impl Iterator<Item = Named<'m>> {
+    gateway.listeners.iter().map(move |(section, listener)| (format!("{key}/{section}"), listener))
 }
 
 /// What becomes of a connection, or of a client's datagrams.
@@ -288,15 +292,11 @@ fn chains<'m>(
     }))
 }
 
-/// How much a hostname says of a server name, as Envoy compares them: exact before the longest wildcard before none.
-/// `None` where it is not for it.
+/// How much a hostname says of a server name, where there is one. `None` where it is not for it.
 fn rank(hostname: Option<&str>, server_name: Option<&str>) -> Option<(bool, usize)> {
-    let Some(hostname) = hostname else { return Some((false, 0)) };
-    let server_name = server_name?;
-    match hostname.strip_prefix('*') {
-        Some(suffix) => (server_name.len() > suffix.len() && server_name.ends_with(suffix))
-            .then_some((false, suffix.len())),
-        None => (hostname == server_name).then_some((true, hostname.len())),
+    match server_name {
+        Some(server_name) => specificity(hostname, server_name),
+        None => hostname.is_none().then_some((false, 0)),
     }
 }
 
@@ -376,59 +376,19 @@ fn on_port<'m>(
     port: u16,
     gateway: Option<&str>,
 ) -> Result<(String, Vec<Named<'m>>)> {
-    let mut found: Vec<String> = Vec::new();
-    for (key, its) in &model.gateways {
-        if its.listeners.values().any(|listener| listener.port == port && listener.protocol == protocol) {
-            found.push(key.to_string());
-        }
-    }
-    let chosen = match (gateway, found.as_slice()) {
-        (_, []) => {
-            bail!("no listener serves {} on port {port}; there are: {}", scheme(protocol), served(model))
-        }
-        (Some(gateway), all) => {
-            ensure!(
-                all.iter().any(|it| it == gateway),
-                "Gateway {gateway:?} has no such listener on port {port}; these have: {}",
-                all.join(", ")
-            );
-            gateway.to_owned()
-        }
-        (None, [one]) => one.clone(),
-        (None, all) => {
-            bail!("several Gateways have port {port}; choose one with --gateway: {}", all.join(", "))
-        }
-    };
-    let its = model.gateways.iter().filter(|(key, _)| key.to_string() == chosen);
-    let listeners = its.flat_map(|(key, gateway)| {
-        gateway.listeners.iter().map(move |(section, listener)| (format!("{key}/{section}"), listener))
-    });
+    let its = |(key, gateway)| of_gateway(key, gateway).map(move |(_, listener)| (key, listener));
+    let all: Vec<(&ObjectKey, &Listener)> = model.gateways.iter().flat_map(its).collect();
+    let has = |listener: &Listener| listener.port == port && listener.protocol == protocol;
+    let having = all.iter().filter(|(_, listener)| has(listener)).map(|(key, _)| key.to_string());
+    let served = all.iter().map(|(key, it)| (it.protocol.scheme(), it.port, key.to_string()));
+    let chosen = choose(protocol.scheme(), port, gateway, having.collect(), served.collect())?;
+    let listeners = model.gateways.iter().filter(|(key, _)| key.to_string() == chosen);
+    let listeners = listeners.flat_map(|(key, gateway)| of_gateway(key, gateway));
     let shared = listeners.filter(|(_, listener)| {
         listener.port == port && listener.protocol.transport() == protocol.transport()
     });
     let shared = shared.collect();
     Ok((chosen, shared))
-}
-
-fn scheme(protocol: Protocol) -> &'static str {
-    match protocol {
-        Protocol::Http => "http",
-        Protocol::Https => "https",
-        Protocol::Tls => "tls",
-        Protocol::Tcp => "tcp",
-        Protocol::Udp => "udp",
-    }
-}
-
-fn served(model: &Model) -> String {
-    let all = model.gateways.iter().flat_map(|(key, gateway)| {
-        let listeners = gateway.listeners.values();
-        listeners.map(move |it| format!("{} on {} ({key})", scheme(it.protocol), it.port))
-    });
-    let mut all: Vec<String> = all.collect();
-    all.sort_unstable();
-    all.dedup();
-    if all.is_empty() { "none".to_owned() } else { all.join(", ") }
 }
 
 impl Explained {

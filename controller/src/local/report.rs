@@ -111,7 +111,7 @@ impl Report {
                         namespace = it.namespace,
                         name = it.name,
                         listener = it.listener,
-                        protocol = scheme(it.protocol),
+                        protocol = it.protocol.scheme(),
                         hostname = it.hostname,
                         address = it.address,
                         port = it.port,
@@ -237,16 +237,6 @@ fn milliseconds(took: Duration) -> u64 {
     u64::try_from(took.as_millis()).unwrap_or(u64::MAX)
 }
 
-fn scheme(protocol: Protocol) -> &'static str {
-    match protocol {
-        Protocol::Http => "http",
-        Protocol::Https => "https",
-        Protocol::Tls => "tls",
-        Protocol::Tcp => "tcp",
-        Protocol::Udp => "udp",
-    }
-}
-
 /// `GATEWAY  LISTENER  HOSTNAME  ADDRESS`, and under it which ports were moved.
 fn text_table(listeners: &[Served]) -> String {
     let mut rows = vec![["GATEWAY", "LISTENER", "HOSTNAME", "ADDRESS"].map(ToOwned::to_owned)];
@@ -259,7 +249,7 @@ fn text_table(listeners: &[Served]) -> String {
             moved.insert((gateway.clone(), it.gateway_port), address.clone());
         }
         let hostname = it.hostname.clone().unwrap_or_else(|| "*".to_owned());
-        rows.push([gateway, it.listener.clone(), hostname, format!("{}://{address}", scheme(it.protocol))]);
+        rows.push([gateway, it.listener.clone(), hostname, format!("{}://{address}", it.protocol.scheme())]);
     }
     let rows: Vec<Vec<String>> = rows.into_iter().map(Vec::from).collect();
     let mut text = table(&rows);
